@@ -1,0 +1,130 @@
+"""Checkpoints: Orbax for the arrays, a manifest of hashes written last.
+
+  <root>/<step>/state/…        what Orbax writes
+  <root>/<step>/meta.json      small host state
+  <root>/<step>/manifest.json  size and sha256 of every other file
+
+A step without a manifest was interrupted and does not count; a step whose
+files disagree with their manifest is corrupted, is named, and the one before
+it is used. Steps are rediscovered from disk each time.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import pathlib
+import shutil
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import orbax.checkpoint as ocp
+
+_MANIFEST = 'manifest.json'
+
+
+def save(
+    root: pathlib.Path, step: int, state: Any, meta: dict, *, keep: int
+) -> None:
+  """Writes one step, then drops all but the newest `keep`.
+
+  Args:
+    root: created when missing.
+    step: names the checkpoint; one that exists is replaced.
+    state: a pytree of arrays.
+    meta: JSON-able host state.
+    keep: at least 1.
+  """
+  path = root / str(step)
+  shutil.rmtree(path, ignore_errors=True)
+  path.mkdir(parents=True)
+  with ocp.StandardCheckpointer() as checkpointer:
+    checkpointer.save((path / 'state').absolute(), state)
+    checkpointer.wait_until_finished()
+  (path / 'meta.json').write_text(json.dumps(meta))
+  _write_durably(path / _MANIFEST, json.dumps(_hashes(path), indent=1))
+  for old in steps(root)[:-keep]:
+    shutil.rmtree(root / str(old))
+
+
+def steps(root: pathlib.Path) -> list[int]:
+  """The completed steps on disk, ascending."""
+  return sorted(
+      int(manifest.parent.name)
+      for manifest in root.glob(f'*/{_MANIFEST}')
+      if manifest.parent.name.isdigit()
+  )
+
+
+def restore(
+    root: pathlib.Path, like: Any, *, note: Callable[[str], None] = print
+) -> tuple[int, Any, dict] | None:
+  """The newest intact checkpoint, or None where there is none.
+
+  Args:
+    root: where `save` wrote.
+    like: a pytree of arrays with the shapes, dtypes and shardings to restore.
+    note: is told of each corrupted step that is passed over.
+
+  Returns:
+    (step, state, meta).
+
+  Raises:
+    ValueError: there are checkpoints, and all of them are corrupted.
+  """
+  found = steps(root)
+  for step in reversed(found):
+    path = root / str(step)
+    damage = _damage(path)
+    if damage:
+      note(
+          f'checkpoint {path} is corrupted ({damage}); '
+          'falling back to the one before it'
+      )
+      continue
+    abstract = jax.tree.map(ocp.utils.to_shape_dtype_struct, like)
+    with ocp.StandardCheckpointer() as checkpointer:
+      state = checkpointer.restore((path / 'state').absolute(), abstract)
+    return step, state, json.loads((path / 'meta.json').read_text())
+  if found:
+    raise ValueError(
+        f'every checkpoint in {root} is corrupted; remove the folder to start'
+        ' again from nothing'
+    )
+  return None
+
+
+def _hashes(path: pathlib.Path) -> dict[str, str]:
+  out = {}
+  for file in sorted(path.rglob('*')):
+    if file.is_file() and file.name != _MANIFEST:
+      with file.open('rb') as f:
+        digest = hashlib.file_digest(f, 'sha256').hexdigest()
+      out[str(file.relative_to(path))] = digest
+  return out
+
+
+def _damage(path: pathlib.Path) -> str | None:
+  """What disagrees with the manifest, or None."""
+  try:
+    expected = json.loads((path / _MANIFEST).read_text())
+  except ValueError:
+    return f'{_MANIFEST} does not parse'
+  found = _hashes(path)
+  for name in expected.keys() | found.keys():
+    if name not in found:
+      return f'{name} is missing'
+    if found[name] != expected.get(name):
+      return f'{name} has changed'
+  return None
+
+
+def _write_durably(path: pathlib.Path, text: str) -> None:
+  partial = path.with_suffix('.partial')
+  with partial.open('w') as f:
+    f.write(text)
+    f.flush()
+    os.fsync(f.fileno())
+  partial.rename(path)
