@@ -1,0 +1,1 @@
+"""Prompts in, completions with their log-probs out."""
