@@ -78,12 +78,16 @@ def get_config() -> ml_collections.ConfigDict:
   config.imitation = ml_collections.ConfigDict()
   config.imitation.num_demos = 0  # 0: no warm start
   config.imitation.num_held_out_demos = 16
-  config.imitation.batch_size = 4
+  # A batch is this many rows of a prompt with this many demonstrations each.
+  config.imitation.rows_per_batch = 1
+  config.imitation.per_row = 4
   config.imitation.max_epochs = 1
   config.imitation.eval_every = 10  # steps; stop when held-out loss rises
   config.imitation.patience = 2  # evaluations without a new best
   config.imitation.lr = 1e-4
+  config.imitation.lr_schedule = 'constant'  # constant | cosine | linear
   config.imitation.warmup_steps = 3
+  config.imitation.checkpoint_every = 20  # steps
 
   # --- Learning ----------------------------------------------------------
   config.learner = ml_collections.ConfigDict()

@@ -1,6 +1,7 @@
 """Checkpoints: Orbax for the arrays, a manifest of hashes written last.
 
-  <root>/<step>/state/…        what Orbax writes
+  <root>/<step>/params/…       what Orbax writes
+  <root>/<step>/optimizer/…    the same, with the step counter
   <root>/<step>/meta.json      small host state
   <root>/<step>/manifest.json  size and sha256 of every other file
 
@@ -22,18 +23,25 @@ from typing import Any
 import jax
 import orbax.checkpoint as ocp
 
+from ace_jax.types import LearnerState
+
 _MANIFEST = 'manifest.json'
 
 
 def save(
-    root: pathlib.Path, step: int, state: Any, meta: dict, *, keep: int
+    root: pathlib.Path,
+    step: int,
+    state: LearnerState,
+    meta: dict,
+    *,
+    keep: int,
 ) -> None:
   """Writes one step, then drops all but the newest `keep`.
 
   Args:
     root: created when missing.
     step: names the checkpoint; one that exists is replaced.
-    state: a pytree of arrays.
+    state: what is saved.
     meta: JSON-able host state.
     keep: at least 1.
   """
@@ -41,8 +49,9 @@ def save(
   shutil.rmtree(path, ignore_errors=True)
   path.mkdir(parents=True)
   with ocp.StandardCheckpointer() as checkpointer:
-    checkpointer.save((path / 'state').absolute(), state)
-    checkpointer.wait_until_finished()
+    for name, item in _items(state).items():
+      checkpointer.save((path / name).absolute(), item)
+      checkpointer.wait_until_finished()
   (path / 'meta.json').write_text(json.dumps(meta))
   _write_durably(path / _MANIFEST, json.dumps(_hashes(path), indent=1))
   for old in steps(root)[:-keep]:
@@ -59,13 +68,16 @@ def steps(root: pathlib.Path) -> list[int]:
 
 
 def restore(
-    root: pathlib.Path, like: Any, *, note: Callable[[str], None] = print
-) -> tuple[int, Any, dict] | None:
+    root: pathlib.Path,
+    like: LearnerState,
+    *,
+    note: Callable[[str], None] = print,
+) -> tuple[int, LearnerState, dict] | None:
   """The newest intact checkpoint, or None where there is none.
 
   Args:
     root: where `save` wrote.
-    like: a pytree of arrays with the shapes, dtypes and shardings to restore.
+    like: arrays of the shapes, dtypes and shardings to restore.
     note: is told of each corrupted step that is passed over.
 
   Returns:
@@ -74,20 +86,51 @@ def restore(
   Raises:
     ValueError: there are checkpoints, and all of them are corrupted.
   """
+  found = _newest_intact(root, note)
+  if found is None:
+    return None
+  path = root / str(found)
+  items = {n: _read(path / n, item) for n, item in _items(like).items()}
+  step, opt_state = items['optimizer']
+  meta = json.loads((path / 'meta.json').read_text())
+  return found, LearnerState(step, items['params'], opt_state), meta
+
+
+def restore_params(
+    root: pathlib.Path, like: Any, *, note: Callable[[str], None] = print
+) -> tuple[int, Any] | None:
+  """As `restore`, for the parameters alone: (step, params)."""
+  found = _newest_intact(root, note)
+  if found is None:
+    return None
+  return found, _read(root / str(found) / 'params', like)
+
+
+def _items(state: LearnerState) -> dict[str, Any]:
+  return {
+      'params': state.params,
+      'optimizer': (state.step, state.opt_state),
+  }
+
+
+def _read(path: pathlib.Path, like: Any) -> Any:
+  abstract = jax.tree.map(ocp.utils.to_shape_dtype_struct, like)
+  with ocp.StandardCheckpointer() as checkpointer:
+    return checkpointer.restore(path.absolute(), abstract)
+
+
+def _newest_intact(
+    root: pathlib.Path, note: Callable[[str], None]
+) -> int | None:
   found = steps(root)
   for step in reversed(found):
-    path = root / str(step)
-    damage = _damage(path)
-    if damage:
-      note(
-          f'checkpoint {path} is corrupted ({damage}); '
-          'falling back to the one before it'
-      )
-      continue
-    abstract = jax.tree.map(ocp.utils.to_shape_dtype_struct, like)
-    with ocp.StandardCheckpointer() as checkpointer:
-      state = checkpointer.restore((path / 'state').absolute(), abstract)
-    return step, state, json.loads((path / 'meta.json').read_text())
+    damage = _damage(root / str(step))
+    if damage is None:
+      return step
+    note(
+        f'checkpoint {root / str(step)} is corrupted ({damage}); falling back'
+        ' to the one before it'
+    )
   if found:
     raise ValueError(
         f'every checkpoint in {root} is corrupted; remove the folder to start'

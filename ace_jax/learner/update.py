@@ -29,6 +29,7 @@ class LossSpec:
   surrogate: str = 'ppo'
   ratio: str = 'token'
   normalizer: str = 'token'
+  constant: float = 1.0  # of the constant normalizer, tokens
   clip_low: float = 0.2
   clip_high: float = 0.2
   dual_clip: float = 0.0
@@ -141,7 +142,11 @@ def make_update_fn(
       loss += spec.kl_coef * kl
     loss -= spec.entropy_coef * entropy
     total, _ = losses.aggregate(
-        loss, mask, weight_B, normalizer=spec.normalizer
+        loss,
+        mask,
+        weight_B,
+        normalizer=spec.normalizer,
+        constant=spec.constant,
     )
     gap = jnp.abs(jax.lax.stop_gradient(logp) - behavior) * mask
     metrics |= {
@@ -158,7 +163,11 @@ def make_update_fn(
     Q, G, C = batch.completion.shape
     mask, weight = batch.mask.reshape(Q * G, C), batch.weight.reshape(Q * G)
     _, denominator = losses.aggregate(
-        jnp.zeros_like(mask), mask, weight, normalizer=spec.normalizer
+        jnp.zeros_like(mask),
+        mask,
+        weight,
+        normalizer=spec.normalizer,
+        constant=spec.constant,
     )
     micro = jax.tree.map(
         lambda x: x.reshape(spec.num_microbatches, -1, *x.shape[1:]), batch

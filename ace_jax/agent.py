@@ -1,0 +1,184 @@
+"""What every mode needs: a policy, a sampler, an environment, executors."""
+
+from __future__ import annotations
+
+import pathlib
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import ml_collections
+import numpy as np
+
+from ace_jax.collect import Collector
+from ace_jax.envs.mle import grammar
+from ace_jax.envs.mle import task as tasks_lib
+from ace_jax.envs.mle.env import MleEnv
+from ace_jax.learner.imitation import Example
+from ace_jax.policy import sharding, tokenizer, weights
+from ace_jax.policy.transformer import ModelConfig, Transformer
+from ace_jax.sampler.jax_sampler import JaxSampler
+from ace_jax.sandbox.base import SandboxSpec
+from ace_jax.sandbox.local import LocalSandbox
+from ace_jax.types import Problem
+
+
+class Agent:
+  """A policy in its environment. Close it, or use it as a context manager.
+
+  Raises:
+    ValueError: the configuration names what does not exist, or asks for a
+      sandbox level that this machine cannot give.
+  """
+
+  def __init__(
+      self, config: ml_collections.ConfigDict, *, note: Callable[[str], None]
+  ):
+    self.config = config
+    self.env = _make_env(config)
+    self.sandbox = LocalSandbox(
+        _limits(config),
+        num_slots=config.sandbox.num_slots,
+        min_level=config.sandbox.min_level,
+        allow_unsafe=config.sandbox.allow_unsafe,
+    )
+    note(f'sandbox: {self.sandbox.backend} at level {self.sandbox.level}')
+    self.mesh = sharding.make_mesh(**config.mesh)
+    model_config, params, self.tokenizer = _load(config, self.env)
+    self.model_config = model_config
+    self.model = Transformer(model_config)
+    self.params = sharding.shard(params, self.mesh)
+    stop_ids = tokenizer.stop_ids(self.tokenizer)
+    self.pad_id = stop_ids[0]
+    self.sampler = JaxSampler(
+        model_config,
+        self.params,
+        stop_ids=stop_ids,
+        pad_id=self.pad_id,
+        temperature=config.sampler.temperature,
+        top_k=config.sampler.top_k,
+        top_p=config.sampler.top_p,
+        max_prompt_tokens=config.sampler.max_prompt_tokens,
+        max_new_tokens=config.sampler.max_new_tokens,
+        bucket=config.sampler.bucket,
+    )
+    self.collector = Collector(
+        self.env,
+        self.sampler,
+        self.sandbox,
+        self.tokenizer,
+        max_prompt_tokens=config.sampler.max_prompt_tokens,
+        num_slots=config.sandbox.num_slots,
+        max_infra_retries=config.sandbox.max_infra_retries,
+        seed=config.seed,
+    )
+
+  def demonstrations(
+      self, *, on_done: Callable[[], None]
+  ) -> list[grammar.Demo]:
+    """Programs for training tasks, drawn from the grammar, all seen to run."""
+    config = self.config
+
+    def run(items: Sequence[tuple[str, str, str]]):
+      return self.collector.run(
+          [(key, Problem(task), program) for key, task, program in items],
+          purpose='baseline',
+          on_done=on_done,
+      )
+
+    return grammar.demonstrations(
+        {name: self.env.tasks[name] for name in self.env.train_tasks},
+        self.env.preview,
+        num=config.imitation.num_demos + config.imitation.num_held_out_demos,
+        seed=config.seed,
+        run=run,
+    )
+
+  def example(self, demo: grammar.Demo) -> Example:
+    """A demonstration as token ids, ended by the chat's stop token."""
+    prompt = self.collector.prompt(Problem(demo.task))
+    completion = self.tokenizer.encode(demo.text, add_special_tokens=False)
+    return Example(
+        prompt.tokens, np.array([*completion, self.pad_id], np.int32)
+    )
+
+  def close(self) -> None:
+    self.collector.close()
+    self.sandbox.close()
+    self.env.close()
+
+  def __enter__(self) -> Agent:
+    return self
+
+  def __exit__(self, *_: Any) -> None:
+    self.close()
+
+
+def _limits(config: ml_collections.ConfigDict) -> SandboxSpec:
+  names = (
+      'timeout_s', 'cpu_limit_s', 'memory_mb', 'disk_mb', 'output_kb',
+      'max_processes',
+  )
+  return SandboxSpec(**{name: config.sandbox[name] for name in names})
+
+
+def _make_env(config: ml_collections.ConfigDict) -> MleEnv:
+  root = pathlib.Path(config.env.root or tasks_lib.default_root())
+  return MleEnv(
+      root=root,
+      train_tasks=config.env.train_tasks or tasks_lib.task_names('train'),
+      held_out_tasks=(
+          config.env.held_out_tasks or tasks_lib.task_names('held_out')
+      ),
+      reward=config.env.reward,
+      instrument_programs=config.env.instrument,
+      limits=_limits(config),
+  )
+
+
+def _load(
+    config: ml_collections.ConfigDict, env: MleEnv
+) -> tuple[ModelConfig, Any, Any]:
+  """(model config, params, tokenizer) of `config.model.source`."""
+  options = dict(
+      dtype=config.model.dtype,
+      remat=config.model.remat,
+      value_head=config.model.value_head,
+  )
+  if config.model.source != 'scratch':
+    return weights.load(config.model.source, **options)
+  shape = config.model.scratch
+  texts = _corpus(config, env)
+  vocabulary = tokenizer.train_bpe(texts, vocab_size=shape.vocab_size)
+  model_config = ModelConfig(
+      vocab_size=len(vocabulary),
+      num_layers=shape.num_layers,
+      dim=shape.dim,
+      ff_dim=shape.ff_dim,
+      num_heads=shape.num_heads,
+      num_kv_heads=shape.num_kv_heads,
+      head_dim=shape.dim // shape.num_heads,
+      tie_embeddings=True,
+      **options,
+  )
+  model = Transformer(model_config)
+  rng = jax.random.fold_in(jax.random.key(config.seed), 1)
+  return model_config, model.init(rng), vocabulary
+
+
+def _corpus(config: ml_collections.ConfigDict, env: MleEnv) -> list[str]:
+  """Text like what the policy will read and write, training tasks only."""
+  rng = np.random.default_rng(config.seed)
+  texts = []
+  for name in env.train_tasks:
+    messages = env.messages(
+        Problem(name),
+        count_tokens=lambda m: sum(len(x['content']) for x in m) // 4,
+        budget=config.sampler.max_prompt_tokens,
+    )
+    texts += [message['content'] for message in messages]
+    texts += [
+        grammar.sample_program(env.tasks[name], env.preview(name), rng)
+        for _ in range(50)
+    ]
+  return texts

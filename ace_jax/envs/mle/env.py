@@ -1,0 +1,143 @@
+"""The machine-learning-engineering environment: one object the loop talks to.
+
+It turns a Problem into a chat, a completion into a Job, and an Execution into
+an Attempt's grade, milestones and reward. Grading runs in a process of its
+own, on bytes harvested after everything in the sandbox was dead.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import pathlib
+import secrets
+import zlib
+from collections.abc import Sequence
+
+from ace_jax.envs import instrument, programs, prompts, rewards
+from ace_jax.envs.mle import task as tasks_lib
+from ace_jax.envs.mle.grader import GraderProcess
+from ace_jax.sandbox.base import SandboxSpec
+from ace_jax.types import Execution, Grade, Job, Problem, Status, Task
+
+NO_PROGRAM = Grade(valid=False, error='the completion holds no program')
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+  """What became of a job."""
+
+  execution: Execution
+  grade: Grade
+  milestones: int  # reached, 0 … 6
+
+
+class MleEnv:
+  """Tasks, prompts, jobs and grades.
+
+  Raises:
+    ValueError: a task is unknown, not prepared, or has no answers; or a
+      held-out task is also trained on.
+  """
+
+  def __init__(
+      self,
+      *,
+      root: pathlib.Path,
+      train_tasks: Sequence[str],
+      held_out_tasks: Sequence[str],
+      reward: str,
+      instrument_programs: bool,
+      limits: SandboxSpec,
+  ):
+    self.train_tasks = tuple(train_tasks)
+    self.held_out_tasks = tuple(held_out_tasks)
+    both = set(self.train_tasks) & set(self.held_out_tasks)
+    if both:
+      raise ValueError(f'trained on and held out: {", ".join(sorted(both))}')
+    self.tasks: dict[str, Task] = {
+        name: tasks_lib.load_task(name, root)
+        for name in self.train_tasks + self.held_out_tasks
+    }
+    self._reward = reward
+    self._instrument = instrument_programs
+    self._limits = limits
+    self._previews: dict[str, prompts.Preview] = {}
+    self._grader = GraderProcess()
+    self._nonces: dict[str, str] = {}
+
+  def preview(self, name: str) -> prompts.Preview:
+    """What a prompt shows of a task's public data, read once."""
+    if name not in self._previews:
+      self._previews[name] = prompts.preview(self.tasks[name])
+    return self._previews[name]
+
+  def messages(
+      self, problem: Problem, *, count_tokens, budget: int
+  ) -> list[dict[str, str]]:
+    """The chat that asks for a solution, within `budget` tokens."""
+    return prompts.fit(
+        problem,
+        self.tasks[problem.task],
+        self.preview(problem.task),
+        self._limits,
+        count_tokens=count_tokens,
+        budget=budget,
+    )
+
+  def job(
+      self, key: str, problem: Problem, program: str, *, seed: int,
+      purpose: str = 'train',
+  ) -> Job:
+    """The program as it will run: instrumented, seeded by `seed` and key."""
+    source = program
+    if self._instrument:
+      nonce = secrets.token_hex(8)
+      self._nonces[key] = nonce
+      source = instrument.instrument(program, nonce)
+    return Job(
+        key=key,
+        program=source,
+        public_dir=self.tasks[problem.task].public_dir,
+        seed=zlib.crc32(f'{seed}/{key}'.encode()),
+        purpose=purpose,
+    )
+
+  def finish(
+      self, job: Job, execution: Execution, *, task: str, rows: str
+  ) -> Outcome:
+    """Grades a finished run. Thread-safe; called by the pool's workers."""
+    nonce = self._nonces.pop(job.key, None)
+    milestones = 0
+    if nonce:
+      milestones = instrument.milestones(execution.stdout, nonce)
+      execution = dataclasses.replace(
+          execution,
+          stdout=instrument.strip_milestones(execution.stdout, nonce),
+          stderr=instrument.original_lines(
+              execution.stderr, job.program, nonce
+          ),
+      )
+    if execution.status is not Status.OK:
+      grade = Grade(False, error=f'the program ended as {execution.status}')
+    else:
+      grade = self._grader.grade(
+          self.tasks[task], execution.files.get('submission.csv'), rows
+      )
+    return Outcome(execution, grade, milestones)
+
+  def reward(self, problem: Problem, outcome: Outcome | None) -> float | None:
+    """The reward of an attempt; None when our own machinery failed it."""
+    status = outcome.execution.status if outcome else Status.ERROR
+    return rewards.reward(
+        self._reward,
+        status=status,
+        grade=outcome.grade if outcome else NO_PROGRAM,
+        num_milestones=outcome.milestones if outcome else 0,
+        lower_is_better=self.tasks[problem.task].lower_is_better,
+    )
+
+  def close(self) -> None:
+    self._grader.close()
+
+
+extract = programs.extract

@@ -1,0 +1,85 @@
+"""Entry point: parses flags and dispatches.
+
+  python -m ace_jax.main --config=configs/quickstart.py --workdir=DIR
+      [--mode=train|evaluate|report|export|solve] [--config.key=value …]
+"""
+
+import os
+import pathlib
+import sys
+
+from absl import app, flags
+from ml_collections import config_flags
+
+_CONFIG = config_flags.DEFINE_config_file(
+    'config', None, 'The experiment, a file of configs/.', lock_config=True
+)
+_WORKDIR = flags.DEFINE_string(
+    'workdir', None, 'Where the run keeps everything; the same one resumes.'
+)
+_MODE = flags.DEFINE_enum(
+    'mode',
+    'train',
+    ['train', 'evaluate', 'report', 'export', 'solve'],
+    'train (or go on training); evaluate the policy on its tasks; write the '
+    'report again; export the policy as a Hugging Face directory; solve one '
+    'task with it.',
+)
+_OUT = flags.DEFINE_string('out', None, 'export, solve: the output directory.')
+_TASK = flags.DEFINE_string('task', None, 'solve: the task, name or directory.')
+_NUM_SAMPLES = flags.DEFINE_integer('num_samples', 16, 'solve: attempts.')
+_DEBUG = flags.DEFINE_bool('debug', False, 'Show the traceback of an error.')
+
+
+def main(_) -> None:
+  # Here, so that a mistyped flag is answered before JAX has loaded.
+  from ace_jax import modes
+
+  workdir = pathlib.Path(_WORKDIR.value).expanduser().absolute()
+  try:
+    modes.MODES[_MODE.value](
+        _CONFIG.value,
+        workdir,
+        out=_OUT.value and pathlib.Path(_OUT.value).absolute(),
+        task=_TASK.value,
+        num_samples=_NUM_SAMPLES.value,
+    )
+  except (ValueError, OSError) as error:
+    if _DEBUG.value:
+      raise
+    _fail(error)
+  except KeyboardInterrupt:
+    sys.exit(130)
+
+
+def _parse(argv: list[str]) -> list[str]:
+  """absl's parser, with one clear line for whatever is wrong."""
+  try:
+    rest = flags.FLAGS(argv)
+    for flag in (_CONFIG, _WORKDIR):
+      if not flag.value:
+        raise ValueError(f'--{flag.name} is missing; see --help')
+    if len(rest) > 1:
+      raise ValueError(f'unknown argument {rest[1]!r}; flags start with --')
+    return rest
+  except (
+      flags.Error, ValueError, KeyError, AttributeError, TypeError, OSError
+  ) as error:
+    _fail(error)
+
+
+def _fail(error: BaseException) -> None:
+  text = ' '.join(str(error).split())
+  print(f'ace_jax: error: {text}', file=sys.stderr)
+  # Threads of a half-built run must not keep a failed command alive.
+  sys.stdout.flush()
+  sys.stderr.flush()
+  os._exit(2)
+
+
+def cli() -> None:
+  app.run(main, flags_parser=_parse)
+
+
+if __name__ == '__main__':
+  cli()

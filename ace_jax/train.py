@@ -1,0 +1,116 @@
+"""The loop: warm start, evaluation, reinforcement learning, evaluation.
+
+The same command resumes a run wherever it was stopped. Every random draw is a
+function of the seed and of what it is for, and no clock enters training, so
+an interrupted run ends with the parameters of an uninterrupted one.
+"""
+
+from __future__ import annotations
+
+import pathlib
+import time
+
+import jax
+import jax.numpy as jnp
+import ml_collections
+
+from ace_jax import collect, recipe, records
+from ace_jax.agent import Agent
+from ace_jax.buffer import mixture
+from ace_jax.evaluate import evaluate
+from ace_jax.learner import batching, checkpoint, state, update
+from ace_jax.report import html, table
+from ace_jax.report.metrics import MetricsWriter
+from ace_jax.report.progress import Progress
+from ace_jax.warm_start import warm_start
+
+
+def train(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> None:
+  """Trains, or goes on training, in `workdir`."""
+  rng = jax.random.fold_in(jax.random.key(config.seed), 3)
+  with (
+      Progress(config.num_steps) as progress,
+      Agent(config, note=progress.note) as agent,
+      records.open_ledger(agent, workdir) as ledger,
+      MetricsWriter(workdir, tensorboard=config.report.tensorboard) as writer,
+  ):
+    # --- Warm start, and where it leads -------------------------------------
+    params = warm_start(agent, workdir, progress, writer)
+    agent.sampler.sync(params, version=0)
+    evaluate(agent, ledger, progress, phase='before')
+
+    # --- Learner --------------------------------------------------------------
+    schedule = recipe.learning_rate(config)
+    tx = recipe.make_optimizer(config, schedule)
+    spec = recipe.loss_spec(config)
+    collate = recipe.make_collate(config, pad_id=agent.pad_id)
+    prepare_fn = update.make_prepare_fn(agent.model, spec)
+    update_fn = update.make_update_fn(agent.model, tx, spec)
+    ref_params = jax.tree.map(jnp.copy, params) if spec.kl_coef else None
+    checkpoints = workdir / 'checkpoints' / 'rl'
+    learner = state.init(params, tx)
+    version, learner, _ = checkpoint.restore(
+        checkpoints, learner, note=progress.note
+    ) or (0, learner, {})
+    ledger.rewind(version)
+    writer.rewind(version)
+
+    # --- Reinforcement learning -----------------------------------------------
+    progress.phase('RL', config.num_steps, start=version)
+    while version < config.num_steps:
+      start = time.monotonic()
+      agent.sampler.sync(learner.params, version)
+      agent.collector.launch(
+          mixture.sample(
+              agent.env.train_tasks,
+              step=version,
+              num_problems=config.collect.num_groups,
+              seed=config.seed,
+          ),
+          jax.random.fold_in(rng, version),
+          prefix=str(version),
+          num_samples=config.collect.group_size,
+      )
+      groups = agent.collector.take()
+      ledger.insert(version, 'train', [a for g in groups for a in g.attempts])
+
+      collected = time.monotonic()
+      batch = prepare_fn(learner.params, ref_params, collate(groups))
+      for minibatch in batching.minibatches(
+          batch,
+          num_epochs=config.learner.num_epochs,
+          num_minibatches=config.learner.num_minibatches,
+          seed=version,
+      ):
+        learner, learnt = update_fn(learner, minibatch)
+      metrics = {key: float(value) for key, value in learnt.items()}
+
+      metrics |= collect.metrics(groups) | agent.collector.pop_timings() | {
+          'policy/lr': float(schedule(learner.step - 1)),
+          'time/update_s': time.monotonic() - collected,
+          'time/step_s': time.monotonic() - start,
+      }
+      writer.write(version, metrics)
+      gate(metrics, version, config.learner.max_logp_gap)
+      version += 1
+      progress.update(version, metrics)
+      if version % config.checkpoint.every == 0 or version == config.num_steps:
+        checkpoint.save(
+            checkpoints, version, learner, {}, keep=config.checkpoint.keep
+        )
+
+    # --- After ----------------------------------------------------------------
+    agent.sampler.sync(learner.params, version)
+    evaluate(agent, ledger, progress, phase='after')
+    table.write(workdir, agent.env.held_out_tasks)
+    progress.note(f'report: {html.write_report(workdir)}')
+
+
+def gate(metrics: dict[str, float], step: int, limit: float) -> None:
+  """Stops a run whose sampler and learner disagree on log-probs."""
+  gap = metrics['policy/logp_gap_mean']
+  if gap > limit:
+    raise RuntimeError(
+        f'step {step}: sampler and learner differ by {gap:.3f} nats a token on'
+        f' average, more than learner.max_logp_gap={limit}'
+    )

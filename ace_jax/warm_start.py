@@ -1,0 +1,138 @@
+"""Warm start: imitate verified demonstrations until held-out loss stops falling.
+
+Demonstrations come from a grammar of solutions and from training tasks only.
+Each was run and graded valid before it is learnt from. They are kept in the
+workdir, and learning is checkpointed, so a run stopped here resumes too.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import pathlib
+import time
+from typing import Any
+
+import numpy as np
+
+from ace_jax.agent import Agent
+from ace_jax.envs.mle import grammar
+from ace_jax.learner import checkpoint, imitation, state
+from ace_jax.report.metrics import MetricsWriter
+from ace_jax.report.progress import Progress
+
+
+def warm_start(
+    agent: Agent,
+    workdir: pathlib.Path,
+    progress: Progress,
+    writer: MetricsWriter,
+) -> Any:
+  """Returns the parameters to start reinforcement learning from.
+
+  They are the last ones: with early stopping they differ from the best by at
+  most `patience` evaluations, and a resumed run needs no second copy.
+  """
+  config = agent.config.imitation
+  if not config.num_demos:
+    return agent.params
+  train, held_out = _batches(agent, _demonstrations(agent, workdir, progress))
+  num_steps = config.max_epochs * len(train)
+  tx = state.make_optimizer(
+      state.learning_rate(
+          lr=config.lr,
+          lr_schedule=config.lr_schedule,
+          warmup_steps=config.warmup_steps,
+          num_steps=num_steps,
+      ),
+      b1=agent.config.learner.b1,
+      b2=agent.config.learner.b2,
+      weight_decay=0.0,
+      max_grad_norm=agent.config.learner.max_grad_norm,
+  )
+  update_fn, loss_fn = imitation.make_step_fns(
+      agent.model, tx, vocab_chunk=agent.config.learner.vocab_chunk
+  )
+
+  def held_out_loss(params: Any) -> float:
+    sums = [loss_fn(params, batch) for batch in held_out]
+    return float(sum(s for s, _ in sums) / sum(n for _, n in sums))
+
+  root = workdir / 'checkpoints' / 'imitation'
+  step, learner, meta = checkpoint.restore(
+      root, state.init(agent.params, tx), note=progress.note
+  ) or (0, state.init(agent.params, tx), {'stopper': [], 'done': False})
+  agent.params = None  # donated to the first update
+  stopper = imitation.Stopper(*meta['stopper'])
+  done = meta['done']
+  writer.rewind(step, phase='imitation')
+  progress.phase('warm start', num_steps, start=step)
+  while not done:
+    start = time.monotonic()
+    batch = train[_order(agent.config.seed, step, len(train))]
+    learner, loss = update_fn(learner, batch)
+    metrics = {'imitation/loss': float(loss)}
+    metrics['imitation/tokens_per_s'] = (
+        batch.mask.sum() + batch.prompt_mask.sum()
+    ) / (time.monotonic() - start)
+    step += 1
+    if step % config.eval_every == 0 or step == num_steps:
+      metrics['imitation/held_out_loss'] = held_out_loss(learner.params)
+      stopper = stopper.update(metrics['imitation/held_out_loss'])
+    done = step == num_steps or stopper.since_best >= config.patience
+    writer.write(step - 1, metrics, phase='imitation')
+    progress.update(step, metrics)
+    if done or step % config.checkpoint_every == 0:
+      meta = {'stopper': list(stopper), 'done': done}
+      checkpoint.save(root, step, learner, meta, keep=1 if done else 2)
+  return learner.params
+
+
+def _order(seed: int, step: int, num_batches: int) -> int:
+  """Which batch a step takes: every epoch a permutation of its own."""
+  epoch, position = divmod(step, num_batches)
+  return int(
+      np.random.default_rng((seed, epoch)).permutation(num_batches)[position]
+  )
+
+
+def _demonstrations(
+    agent: Agent, workdir: pathlib.Path, progress: Progress
+) -> list[grammar.Demo]:
+  path = workdir / 'demonstrations.jsonl'
+  if path.exists():
+    lines = path.read_text().splitlines()
+    return [grammar.Demo(**json.loads(line)) for line in lines]
+  config = agent.config.imitation
+  num = config.num_demos + config.num_held_out_demos
+  progress.phase('demonstrations', num)
+  ran = iter(range(1, 10 * num))
+  demos = agent.demonstrations(on_done=lambda: progress.update(next(ran), {}))
+  partial = path.with_suffix('.partial')
+  partial.write_text(
+      ''.join(json.dumps(dataclasses.asdict(d)) + '\n' for d in demos)
+  )
+  partial.rename(path)
+  return demos
+
+
+def _batches(agent: Agent, demos: list[grammar.Demo]):
+  """(training batches, held-out batches)."""
+  config = agent.config.imitation
+  examples = [agent.example(demo) for demo in demos]
+  seed = agent.config.seed
+  cut = config.num_held_out_demos
+  out = []
+  for part in (examples[cut:], examples[:cut]):
+    rows = imitation.rows(part, per_row=config.per_row, seed=seed)
+    size = config.rows_per_batch
+    rows += rows[: -len(rows) % size]  # the last batch is filled up
+    out.append([
+        imitation.to_batch(
+            rows[i : i + size],
+            bucket=agent.config.sampler.bucket,
+            pad_id=agent.pad_id,
+        )
+        for i in range(0, len(rows), size)
+    ])
+  return out

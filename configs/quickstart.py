@@ -1,0 +1,34 @@
+"""A pretrained 135M model learns to do machine learning, on a laptop.
+
+  ./run.sh          (the same as)
+  python -m ace_jax.main --config=configs/quickstart.py --workdir=DIR
+
+SmolLM2-135M-Instruct first imitates verified programs for training tasks,
+then GRPO improves it on those tasks. The table at the end compares held-out
+tasks before and after. See README.md for what it gave and how long it took.
+"""
+
+import ml_collections
+
+from configs import default
+
+
+def get_config() -> ml_collections.ConfigDict:
+  config = default.get_config()
+  with config.unlocked():
+    config.name = 'quickstart'
+    config.num_steps = 14
+    config.sampler.max_prompt_tokens = 256
+    config.sampler.max_new_tokens = 192
+    config.sampler.bucket = 64
+    config.collect.num_groups = 2
+    config.collect.group_size = 8
+    config.imitation.num_demos = 128
+    config.imitation.rows_per_batch = 1
+    config.imitation.per_row = 4
+    config.learner.lr = 2e-5
+    config.loss.advantage = 'nested'
+    config.eval.num_samples = 16
+    config.eval.num_train_samples = 0
+    config.checkpoint.every = 7
+  return config
