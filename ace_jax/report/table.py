@@ -197,7 +197,9 @@ def show(
                      style='bold' if row['pooled'] else None,
                      end_section=phase == 'after')
     # Figures cut off at the edge are worse than a long line.
-    console.print(view, width=max(console.width, 110), crop=False)
+    width, console.width = console.width, max(console.width, 110)
+    console.print(view, soft_wrap=False, crop=False)
+    console.width = width
 
 
 def _cells(row: Mapping[str, Any], phase: str) -> list[str]:
