@@ -1,0 +1,71 @@
+"""Token log-probs and entropies without the [tokens, vocabulary] array.
+
+The vocabulary head is by far the widest layer of a small model: 2,640 tokens
+by 49,152 words are half a gigabyte of float32, more than all activations.
+Here the tokens pass it in chunks, and the backward pass computes each chunk's
+logits again instead of keeping them.
+"""
+
+import jax
+import jax.numpy as jnp
+
+from ace_jax.core.shapes import check_shapes
+
+
+def token_logprobs(
+    hidden_XD: jax.Array,
+    unembedding_DV: jax.Array,
+    targets_X: jax.Array,
+    *,
+    chunk: int,
+    temperature: float | jax.Array = 1.0,
+    entropy: bool = True,
+) -> tuple[jax.Array, jax.Array | None]:
+  """log p(target) and the entropy of p = softmax(hidden · unembedding / T).
+
+  Args:
+    hidden_XD: final hidden states, one for each token to score; any float.
+    unembedding_DV: the vocabulary head.
+    targets_X: int token ids.
+    chunk: tokens at a time, at most; memory is about chunk · V · 8 bytes.
+    temperature: > 0, the sampler's.
+    entropy: False saves its cost.
+
+  Returns:
+    logp_X float32, entropy_X float32 in nats (None without `entropy`).
+  """
+  X = check_shapes(
+      hidden_XD=hidden_XD, unembedding_DV=unembedding_DV, targets_X=targets_X
+  )['X']
+  if chunk < 1:
+    raise ValueError(f'chunk must be at least 1, not {chunk}')
+
+  def score(hidden_CD, targets_C):
+    logits_CV = jnp.dot(
+        hidden_CD, unembedding_DV, preferred_element_type=jnp.float32
+    )
+    logits_CV = logits_CV / temperature
+    norm_C = jax.nn.logsumexp(logits_CV, axis=-1)
+    # A comparison instead of a gather: its transpose fuses into the softmax,
+    # where a gather's would scatter into one more array of this width.
+    is_target_CV = targets_C[:, None] == jnp.arange(logits_CV.shape[1])
+    logp_C = jnp.sum(jnp.where(is_target_CV, logits_CV, 0), axis=-1) - norm_C
+    if not entropy:
+      return logp_C, None
+    p_CV = jnp.exp(logits_CV - norm_C[:, None])
+    return logp_C, norm_C - jnp.sum(p_CV * logits_CV, axis=-1)
+
+  # Equal chunks need the least padding. Chunk n takes every N-th token, so
+  # that each chunk lies on all devices when X is sharded.
+  N = max(-(-X // chunk), 1)
+  C = -(-X // N)
+  pad = N * C - X
+  hidden_NCD = jnp.pad(hidden_XD, ((0, pad), (0, 0)))
+  hidden_NCD = hidden_NCD.reshape(C, N, -1).swapaxes(0, 1)
+  targets_NC = jnp.pad(targets_X, (0, pad)).reshape(C, N).T
+  _, scores_NC = jax.lax.scan(
+      lambda _, chunk_in: (None, jax.checkpoint(score)(*chunk_in)),
+      None,
+      (hidden_NCD, targets_NC),
+  )
+  return jax.tree.map(lambda x_NC: x_NC.T.reshape(-1)[:X], scores_NC)
