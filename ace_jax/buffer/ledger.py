@@ -121,6 +121,14 @@ class Ledger:
         f'SELECT {", ".join(columns)} FROM attempts'
         ' WHERE phase = coalesce(?, phase) ORDER BY rowid', (phase,))
 
+  def attempt(self, phase: str, key: str) -> sqlite3.Row:
+    """One row, whole. Raises KeyError."""
+    row = self._db.execute('SELECT * FROM attempts WHERE phase = ? AND key = ?',
+                           (phase, key)).fetchone()
+    if row is None:
+      raise KeyError((phase, key))
+    return row
+
   def close(self) -> None:
     self._db.close()
 

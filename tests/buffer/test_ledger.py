@@ -64,7 +64,9 @@ def test_every_field_comes_back(tmp_path):
         level='L3', noisy=1, infra_error=None, stdout='tout', stderr='err',
         milestones=3, valid=1, score=0.75, medal='gold', above_median=1,
         human_rank=0.9, graded_rows='reward', grade_error=None, reward=0.5)
-    arrays = ledger_lib.arrays(next(ledger.attempts()))
+    arrays = ledger_lib.arrays(ledger.attempt('train', attempt.key))
+    with pytest.raises(KeyError, match='after'):
+      ledger.attempt('after', attempt.key)
   for name, want in dict(
       prompt_tokens=attempt.prompt.tokens,
       completion_tokens=attempt.completion.tokens(),
