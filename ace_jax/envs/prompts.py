@@ -1,0 +1,296 @@
+"""Problem → chat: what the policy is told about a task.
+
+Short on purpose: every prompt token is paid for in each forward and backward
+pass. `fit` drops what helps least first: example rows, then columns, then
+most of the description.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import re
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+import pandas as pd
+
+from ace_jax.envs import programs
+from ace_jax.types import Attempt, Problem, Task
+
+Message = dict[str, str]  # role, content
+
+SYSTEM = 'You solve machine learning tasks with short Python programs.'
+_TEXT_WORDS = 4  # mean words per value from which a string column is text
+_NAMES = {
+    'accuracy': 'accuracy', 'auc': 'AUC', 'log_loss': 'log loss',
+    'rmse': 'RMSE', 'mae': 'MAE', 'macro_f1': 'macro F1',
+    'quadratic_kappa': 'quadratic weighted kappa',
+}
+
+
+class Limits(Protocol):
+  """What a prompt says about the sandbox; `SandboxSpec` has it."""
+
+  cpu_limit_s: float
+  memory_mb: int
+
+
+# --- What a task's public data look like -----------------------------------
+
+
+@dataclasses.dataclass(frozen=True)
+class Column:
+  """A feature."""
+
+  name: str
+  kind: str  # number | category | text
+  missing: float  # fraction of train.csv, in [0, 1]
+  cardinality: int  # distinct values in train.csv
+
+
+@dataclasses.dataclass(frozen=True)
+class Preview:
+  """What a prompt, or a grammar, may know of a task: public data only."""
+
+  columns: tuple[Column, ...]  # the features, in the order of test.csv
+  rows: tuple[tuple[str, ...], ...]  # of train.csv: the features, the target
+  num_rows: int  # of train.csv
+  classes: tuple[str, ...]  # sorted labels as CSV text; () for regression
+  submission_columns: tuple[str, ...]
+
+
+def preview(task: Task, *, num_rows: int = 2) -> Preview:
+  """Reads a task's public data. Slow enough to be worth caching.
+
+  Raises:
+    OSError, ValueError: the public data are missing or not as described.
+  """
+  train = pd.read_csv(task.public_dir / 'train.csv')
+  features = pd.read_csv(task.public_dir / 'test.csv', nrows=0).columns
+  features = [name for name in features if name != task.id_column]
+  lacking = [n for n in [*features, task.target] if n not in train.columns]
+  if lacking:
+    raise ValueError(f'{task.name}: train.csv has no column {lacking[0]!r}')
+  sample = pd.read_csv(task.public_dir / 'sample_submission.csv', nrows=0)
+  classes = ()
+  if task.kind != 'regression':
+    classes = tuple(map(str, sorted(train[task.target].dropna().unique())))
+  return Preview(
+      columns=tuple(_column(train[name]) for name in features),
+      rows=tuple(
+          tuple(_value(row[name]) for name in [*features, task.target])
+          for _, row in train.head(num_rows).iterrows()
+      ),
+      num_rows=len(train),
+      classes=classes,
+      submission_columns=tuple(sample.columns),
+  )
+
+
+def _column(values: pd.Series) -> Column:
+  present = values.dropna()
+  if pd.api.types.is_numeric_dtype(values):
+    kind = 'number'
+  else:
+    words = present.astype(str).str.split().str.len().mean()
+    kind = 'text' if words >= _TEXT_WORDS else 'category'
+  missing = float(values.isna().mean())
+  return Column(str(values.name), kind, missing, int(present.nunique()))
+
+
+def _value(value: object, *, width: int = 40) -> str:
+  if isinstance(value, float):
+    return '' if pd.isna(value) else f'{value:.3g}'
+  text = ' '.join(str(value).split())
+  return text if len(text) <= width else text[:width] + '…'
+
+
+# --- The chat --------------------------------------------------------------
+
+
+@dataclasses.dataclass(frozen=True)
+class Detail:
+  """How much is shown."""
+
+  rows: int
+  columns: int  # names listed
+  description: int  # characters
+
+
+LADDER = (
+    Detail(rows=2, columns=16, description=240),
+    Detail(rows=1, columns=16, description=240),
+    Detail(rows=0, columns=16, description=240),
+    Detail(rows=0, columns=8, description=240),
+    Detail(rows=0, columns=4, description=120),
+    Detail(rows=0, columns=0, description=0),
+)
+
+
+def messages(
+    problem: Problem,
+    task: Task,
+    preview: Preview,
+    limits: Limits,
+    *,
+    detail: Detail = LADDER[0],
+    parent: Attempt | None = None,
+) -> list[Message]:
+  """The chat for a problem. Pure.
+
+  Args:
+    problem: what is asked.
+    task: of the problem.
+    preview: of the task's public data.
+    limits: of the sandbox.
+    detail: how much to show.
+    parent: the attempt that an improve or debug problem starts from.
+
+  Raises:
+    ValueError: improve or debug without a parent's program, an unknown kind.
+  """
+  lines = [
+      _question(task, preview),
+      _summary(task.description, detail.description),
+      _columns(preview.columns, detail.columns),
+      _rows(task, preview, detail),
+      _contract(task, preview),
+      f'Limits: {limits.cpu_limit_s:g} s CPU, {limits.memory_mb} MB.',
+  ]
+  if problem.kind in ('improve', 'debug'):
+    lines.append(_previous(problem, parent))
+  elif problem.kind != 'draft':
+    raise ValueError(f'unknown kind of problem {problem.kind!r}')
+  return [
+      {'role': 'system', 'content': SYSTEM},
+      {'role': 'user', 'content': '\n'.join(filter(None, lines))},
+  ]
+
+
+def fit(
+    problem: Problem,
+    task: Task,
+    preview: Preview,
+    limits: Limits,
+    *,
+    count_tokens: Callable[[list[Message]], int],
+    budget: int,
+    parent: Attempt | None = None,
+) -> list[Message]:
+  """The most detailed chat within `budget` tokens.
+
+  Raises:
+    ValueError: even the shortest is longer.
+  """
+  for detail in LADDER:
+    chat = messages(
+        problem, task, preview, limits, detail=detail, parent=parent
+    )
+    if (count := count_tokens(chat)) <= budget:
+      return chat
+  raise ValueError(
+      f'the shortest prompt for {problem.key} takes {count} tokens; the limit '
+      f'is {budget}'
+  )
+
+
+def _question(task: Task, preview: Preview) -> str:
+  what = f'Task: predict "{task.target}"'
+  if not preview.classes:
+    return f'{what} (a number) from {preview.num_rows} training rows.'
+  labels = ', '.join(preview.classes[:6])
+  if len(preview.classes) > 6:
+    labels = f'{len(preview.classes)} classes: {labels}…'
+  return f'{what} ({labels}) from {preview.num_rows} training rows.'
+
+
+def _summary(description: str, limit: int) -> str:
+  """The first paragraph that is no heading, cut after a sentence."""
+  paragraphs = (' '.join(p.split()) for p in description.split('\n\n'))
+  text = next((p for p in paragraphs if p and not p.startswith('#')), '')
+  if len(text) <= limit:
+    return text
+  sentences = re.findall(r'.+?[.!?](?=\s|$)', text[:limit])
+  return ''.join(sentences).strip()
+
+
+def _columns(columns: Sequence[Column], limit: int) -> str:
+  """Names by kind, numbered series abbreviated: `p0…p63`."""
+  if not limit:
+    return ''
+  parts = []
+  for kind, title in (
+      ('number', 'Numeric'), ('category', 'String'), ('text', 'Text')
+  ):
+    names = _names([c for c in columns if c.kind == kind])
+    if names:
+      more = ', …' if len(names) > limit else ''
+      parts.append(f'{title} columns: {", ".join(names[:limit])}{more}.')
+  missing = [c.name for c in columns if c.missing]
+  if missing:
+    more = ', …' if len(missing) > limit // 2 else ''
+    shown = ', '.join(missing[: limit // 2])
+    parts.append(f'Missing values in: {shown}{more}.')
+  return '\n'.join(parts)
+
+
+def _names(columns: Sequence[Column]) -> list[str]:
+  """Names, runs of at least four that differ in a counter made one."""
+  split = [re.fullmatch(r'(.*?)(\d*)', c.name).groups() for c in columns]
+
+  def run(item: tuple[int, tuple[str, str]]) -> tuple[str, int]:
+    i, (stem, number) = item
+    return (stem, int(number) - i) if number else (f'{stem}/', i)
+
+  names = []
+  for _, group in itertools.groupby(enumerate(split), run):
+    members = [stem + number for _, (stem, number) in group]
+    if len(members) < 4:
+      names += members
+    else:
+      names.append(f'{members[0]}…{members[-1]}')
+  return names
+
+
+def _rows(task: Task, preview: Preview, detail: Detail) -> str:
+  """Rows of train.csv, over the first of the listed columns and the target."""
+  width = min(detail.columns // 2, len(preview.columns))
+  if not detail.rows or not width:
+    return ''
+  names = [c.name for c in preview.columns[:width]]
+  more = ['…'] if width < len(preview.columns) else []
+  lines = [[*names, *more, task.target]]
+  lines += [
+      [*row[:width], *more, row[-1]] for row in preview.rows[: detail.rows]
+  ]
+  return '\n'.join(','.join(line) for line in lines)
+
+
+def _contract(task: Task, preview: Preview) -> str:
+  """Files, the submission, the metric."""
+  direction = 'lower' if task.lower_is_better else 'higher'
+  columns = ','.join(preview.submission_columns[:6])
+  if len(preview.submission_columns) > 6:
+    columns += ',…'
+  content = ''
+  if task.metric == 'auc':
+    content = f': the probability of {preview.classes[-1]}'
+  elif task.metric == 'log_loss':
+    content = ': class probabilities'
+  metric = _NAMES.get(task.metric, task.metric)
+  return (
+      'Read data/train.csv and data/test.csv, write submission.csv with '
+      f'columns {columns}{content}.\nMetric: {metric}, {direction} is better.'
+  )
+
+
+def _previous(problem: Problem, parent: Attempt | None) -> str:
+  if parent is None or parent.program is None:
+    raise ValueError(f'{problem.key} has no program to start from')
+  program = f'```python\n{parent.program.strip()}\n```'
+  if problem.kind == 'debug':
+    stderr = parent.execution.stderr if parent.execution else ''
+    error = programs.traceback_tail(stderr, 300) or parent.grade.error or ''
+    return f'Fix this program:\n{program}\nIt failed:\n{error}'
+  return f'Improve this program, its score is {parent.grade.score}:\n{program}'
