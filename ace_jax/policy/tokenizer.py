@@ -13,8 +13,8 @@ from typing import Any, Iterable, Mapping, Sequence
 
 import numpy as np
 import tokenizers
-from tokenizers import decoders, models, pre_tokenizers, trainers
 import transformers
+from tokenizers import decoders, models, pre_tokenizers, trainers
 
 Tokenizer = transformers.PreTrainedTokenizerBase
 Messages = Sequence[Mapping[str, str]]
@@ -139,14 +139,14 @@ def encode_chat(
 
 
 def stop_ids(tokenizer: Tokenizer) -> tuple[int, ...]:
-  """The tokens that end a completion, ascending."""
+  """The tokens that end a completion; the first is the tokenizer's own."""
   vocab = tokenizer.get_vocab()
-  ids = {vocab[token] for token in END_OF_TURN if token in vocab}
-  if tokenizer.eos_token_id is not None:
-    ids.add(tokenizer.eos_token_id)
+  own = () if tokenizer.eos_token_id is None else (tokenizer.eos_token_id,)
+  others = (vocab[token] for token in END_OF_TURN if token in vocab)
+  ids = tuple(dict.fromkeys((*own, *others)))
   if not ids:
     raise ValueError('the tokenizer has no end-of-text token')
-  return tuple(sorted(ids))
+  return ids
 
 
 def pad_id(tokenizer: Tokenizer) -> int:

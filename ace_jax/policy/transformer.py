@@ -27,17 +27,17 @@ import functools
 import math
 from typing import Any
 
-from flax import linen as nn
 import jax
 import jax.numpy as jnp
+from flax import linen as nn
 
 from ace_jax.policy.attention import (
-    AttendFn,
-    RopeScaling,
-    cached_attention,
-    packed_attention,
-    rope_table,
-    rotate,
+  AttendFn,
+  RopeScaling,
+  cached_attention,
+  packed_attention,
+  rope_table,
+  rotate,
 )
 from ace_jax.policy.sharding import constrain
 
@@ -200,8 +200,13 @@ class Transformer:
     if not c.tie_embeddings:
       params['unembed'] = normal(unembed_rng, (c.dim, c.vocab_size))
     if c.value_head:
-      params['value'] = ValueHead(c.dim).init(value_rng, x)['params']
+      params['value'] = self.init_value(value_rng)
     return params
+
+  def init_value(self, rng: Array) -> Params:
+    """The value head's own parameters, for `params['value']`."""
+    dim = self.config.dim
+    return ValueHead(dim).init(rng, jnp.zeros((1, dim)))['params']
 
   def unembedding(self, params: Params) -> Array:
     """The vocabulary head, [D, V]."""

