@@ -12,7 +12,10 @@ import jax
 import jax.numpy as jnp
 
 from ace_jax.core.masked import (
-    masked_count, masked_max, masked_mean, masked_sum,
+  masked_count,
+  masked_max,
+  masked_mean,
+  masked_sum,
 )
 from ace_jax.core.shapes import check_shapes
 

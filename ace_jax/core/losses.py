@@ -9,16 +9,22 @@ whole batch, so
 
 and its gradient do not depend on how the batch was cut.
 
-Who is weighted: `weight_B` (durations) scales the policy loss alone. KL,
-entropy and value terms, and every denominator, only see whether it is 0:
-such an attempt has left the batch.
+`weight_B` (durations) multiplies in one place, the numerator of `aggregate`.
+Metrics and denominators only see whether it is 0: such an attempt has left the
+batch. For terms that durations do not concern (KL, entropy), pass
+`weight_B > 0`.
 """
 
 import jax
 import jax.numpy as jnp
 
 from ace_jax.core.masked import (
-    Metrics, masked_count, masked_mean, masked_sum, max_metric, mean_metric,
+  Metrics,
+  masked_count,
+  masked_mean,
+  masked_sum,
+  max_metric,
+  mean_metric,
 )
 from ace_jax.core.shapes import check_shapes
 
@@ -87,10 +93,10 @@ def policy_loss(
     clip_low: ε_low.
     clip_high: ε_high.
     dual_clip: c, 0: off. Only for ppo.
-    weight_B: multiplies an attempt's loss; 0 leaves it out, None: all 1.
+    weight_B: 0 leaves an attempt out; the loss is not multiplied here.
 
   Returns:
-    loss_BT, 0 where masked, and the metrics `policy/clip_fraction`,
+    loss_BT, 0 where masked or left out, and the metrics `policy/clip_fraction`,
     `policy/ratio`, `policy/ratio_max` and `policy/approx_kl`, the k3 estimate
     of KL(old ‖ new) for samples of old.
   """
@@ -119,8 +125,6 @@ def policy_loss(
       is_over_BT = (adv_BT < 0) & (loss_BT > most_BT)
       loss_BT = jnp.where(is_over_BT, most_BT, loss_BT)
       is_clipped_BT |= is_over_BT
-  if weight_B is not None:
-    loss_BT = loss_BT * weight_B[:, None]
   metrics = {
       'policy/clip_fraction': mean_metric(is_clipped_BT, live_BT),
       'policy/ratio': mean_metric(ratio_BT, live_BT),
@@ -140,24 +144,26 @@ def aggregate(
 ) -> tuple[jax.Array, jax.Array]:
   """Token losses to (numerator [], denominator []); their ratio is the loss.
 
-  token:     Σ_b Σ_t l / number of tokens              (DAPO)
+  token:     Σ_b w_b Σ_t l / number of tokens              (DAPO)
              https://arxiv.org/abs/2503.14476
-  sequence:  Σ_b (Σ_t l / tokens of b) / number of sequences    (GRPO)
-  constant:  Σ_b Σ_t l / (number of sequences · constant)       (Dr.GRPO)
+  sequence:  Σ_b w_b (Σ_t l / tokens of b) / number of sequences    (GRPO)
+  constant:  Σ_b w_b Σ_t l / (number of sequences · constant)    (Dr.GRPO)
              https://arxiv.org/abs/2503.20783
 
-  A sequence is one with a token that counts. The denominator of a batch may
-  be 0; divide by max(denominator, 1).
+  A sequence is one with a token that counts and a weight that is not 0. The
+  denominator may be 0; divide by max(denominator, 1).
 
   Args:
-    loss_BT: weighted already where it is to be weighted.
+    loss_BT: one for each token.
     mask_BT: 1 where the loss is taken.
-    weight_B: only whether it is 0, which leaves an attempt out.
+    weight_B: w, 0 leaves an attempt out of both; None: all 1.
     normalizer: token | sequence | constant.
     constant: the tokens that a completion may have, at most.
   """
   check_shapes(loss_BT=loss_BT, mask_BT=mask_BT, weight_B=weight_B)
   live_BT = _live(mask_BT, weight_B)
+  if weight_B is not None:
+    loss_BT = loss_BT * weight_B[:, None]
   num_sequences = jnp.sum(jnp.any(live_BT, axis=1), dtype=jnp.float32)
   if normalizer == 'token':
     return masked_sum(loss_BT, live_BT), masked_count(live_BT)
@@ -198,7 +204,7 @@ def importance_weight(
     mask_BT: jax.Array,
     *,
     level: str = 'token',
-    max_weight: float = 2.0,
+    max: float = 2.0,
 ) -> jax.Array:
   """Truncated importance weights from the sampler to the proximal policy.
 
@@ -212,7 +218,7 @@ def importance_weight(
     behavior_logp_BT: of the sampler.
     mask_BT: 1 on the policy's own tokens.
     level: none | token | sequence.
-    max_weight: the truncation.
+    max: the truncation, > 0.
 
   Returns:
     [B, T], 1 where masked.
@@ -229,7 +235,7 @@ def importance_weight(
   if level == 'sequence':
     gap_BT = jnp.sum(gap_BT, axis=1, keepdims=True)
   # The exponent is bounded first, so that none can overflow.
-  weight_BT = jnp.exp(jnp.minimum(gap_BT, jnp.log(max_weight)))
+  weight_BT = jnp.exp(jnp.minimum(gap_BT, jnp.log(max)))
   return jax.lax.stop_gradient(jnp.where(mask_BT > 0, weight_BT, 1))
 
 
