@@ -1,0 +1,1 @@
+"""Where a program is judged: tasks, prompts, programs, rewards."""

