@@ -21,11 +21,13 @@ from ace_jax.types import Attempt, Problem, Task
 Message = dict[str, str]  # role, content
 
 SYSTEM = 'You solve machine learning tasks with short Python programs.'
+_PROBABILITIES = ('auc', 'log_loss', 'multi_log_loss')
 _TEXT_WORDS = 4  # mean words per value from which a string column is text
 _NAMES = {
     'accuracy': 'accuracy', 'auc': 'AUC', 'log_loss': 'log loss',
     'rmse': 'RMSE', 'mae': 'MAE', 'macro_f1': 'macro F1',
     'quadratic_kappa': 'quadratic weighted kappa',
+    'multi_log_loss': 'log loss',
 }
 
 
@@ -113,17 +115,17 @@ def _value(value: object, *, width: int = 40) -> str:
 class Detail:
   """How much is shown."""
 
-  rows: int
-  columns: int  # names listed
+  rows: int  # of train.csv
+  columns: int  # names listed; half as many in the rows
   description: int  # characters
 
 
 LADDER = (
-    Detail(rows=2, columns=16, description=240),
-    Detail(rows=1, columns=16, description=240),
-    Detail(rows=0, columns=16, description=240),
-    Detail(rows=0, columns=8, description=240),
-    Detail(rows=0, columns=4, description=120),
+    Detail(rows=2, columns=12, description=200),
+    Detail(rows=1, columns=12, description=200),
+    Detail(rows=0, columns=12, description=200),
+    Detail(rows=0, columns=6, description=200),
+    Detail(rows=0, columns=2, description=100),
     Detail(rows=0, columns=0, description=0),
 )
 
@@ -196,13 +198,11 @@ def fit(
 
 
 def _question(task: Task, preview: Preview) -> str:
-  what = f'Task: predict "{task.target}"'
-  if not preview.classes:
-    return f'{what} (a number) from {preview.num_rows} training rows.'
-  labels = ', '.join(preview.classes[:6])
-  if len(preview.classes) > 6:
-    labels = f'{len(preview.classes)} classes: {labels}…'
-  return f'{what} ({labels}) from {preview.num_rows} training rows.'
+  what = 'a number'
+  if preview.classes:
+    labels = _abbreviate(preview.classes)
+    what = ', '.join(labels[:8]) + (', …' if len(labels) > 8 else '')
+  return f'Target: {task.target} ({what}), {preview.num_rows} training rows.'
 
 
 def _summary(description: str, limit: int) -> str:
@@ -223,34 +223,34 @@ def _columns(columns: Sequence[Column], limit: int) -> str:
   for kind, title in (
       ('number', 'Numeric'), ('category', 'String'), ('text', 'Text')
   ):
-    names = _names([c for c in columns if c.kind == kind])
+    names = _abbreviate([c.name for c in columns if c.kind == kind])
     if names:
       more = ', …' if len(names) > limit else ''
       parts.append(f'{title} columns: {", ".join(names[:limit])}{more}.')
-  missing = [c.name for c in columns if c.missing]
+  missing = _abbreviate([c.name for c in columns if c.missing])
   if missing:
     more = ', …' if len(missing) > limit // 2 else ''
     shown = ', '.join(missing[: limit // 2])
-    parts.append(f'Missing values in: {shown}{more}.')
+    parts.append(f'Missing values in {shown}{more}.')
   return '\n'.join(parts)
 
 
-def _names(columns: Sequence[Column]) -> list[str]:
-  """Names, runs of at least four that differ in a counter made one."""
-  split = [re.fullmatch(r'(.*?)(\d*)', c.name).groups() for c in columns]
+def _abbreviate(names: Sequence[str]) -> list[str]:
+  """Names, with runs of at least four that count up made one: `p0…p63`."""
+  split = [re.fullmatch(r'(.*?)(\d*)', name, re.DOTALL) for name in names]
 
-  def run(item: tuple[int, tuple[str, str]]) -> tuple[str, int]:
-    i, (stem, number) = item
+  def run(item: tuple[int, re.Match[str]]) -> tuple[str, int]:
+    i, (stem, number) = item[0], item[1].groups()
     return (stem, int(number) - i) if number else (f'{stem}/', i)
 
-  names = []
+  short = []
   for _, group in itertools.groupby(enumerate(split), run):
-    members = [stem + number for _, (stem, number) in group]
+    members = [match.group() for _, match in group]
     if len(members) < 4:
-      names += members
+      short += members
     else:
-      names.append(f'{members[0]}…{members[-1]}')
-  return names
+      short.append(f'{members[0]}…{members[-1]}')
+  return short
 
 
 def _rows(task: Task, preview: Preview, detail: Detail) -> str:
@@ -274,10 +274,10 @@ def _contract(task: Task, preview: Preview) -> str:
   if len(preview.submission_columns) > 6:
     columns += ',…'
   content = ''
-  if task.metric == 'auc':
-    content = f': the probability of {preview.classes[-1]}'
-  elif task.metric == 'log_loss':
+  if task.metric in _PROBABILITIES:
     content = ': class probabilities'
+    if len(preview.submission_columns) == 2:
+      content = f': the probability of {preview.classes[-1]}'
   metric = _NAMES.get(task.metric, task.metric)
   return (
       'Read data/train.csv and data/test.csv, write submission.csv with '

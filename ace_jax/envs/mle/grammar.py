@@ -20,6 +20,7 @@ from ace_jax.envs.prompts import Preview
 from ace_jax.types import Execution, Grade, Status, Task
 
 _MAX_DUMMIES = 60  # columns that one-hot encoding may add
+_PROBABILITIES = ('auc', 'log_loss', 'multi_log_loss')
 _LEVELS = ('weak', 'fair', 'strong')
 
 
@@ -49,7 +50,7 @@ def sample_program(
   """
   features = _draw_features(task, preview, rng)
   level = _LEVELS[rng.integers(len(_LEVELS))]
-  probabilities = task.metric in ('auc', 'log_loss')
+  probabilities = task.metric in _PROBABILITIES
   shape = estimators.Shape(
       rows=preview.num_rows,
       columns=features.columns,
@@ -85,8 +86,7 @@ def sample_program(
       f'Z = {features.test}',
       f'model = {model}',
       f"model.fit(X, train['{task.target}'])",
-      f'pred = {pred}',
-      f"sub = pd.DataFrame(pred, test['{task.id_column}'], {columns})",
+      f"sub = pd.DataFrame({pred}, test['{task.id_column}'], {columns})",
       "sub.to_csv('submission.csv')",
   ])
 
@@ -111,19 +111,22 @@ def _draw_features(
   missing = any(c.missing for c in numbers)
   num_dummies = sum(c.cardinality for c in strings)
   rest = f"train.drop(columns=['{task.id_column}', '{task.target}'])"
-  numeric = f"{rest}.select_dtypes('number')"
-  value = ('0', '0', '-1', '-9', '99')[rng.integers(5)]
-  fill = f'.fillna({value})'
+  numeric = f"{rest}.select_dtypes('number')" if strings + texts else rest
+  fill = ''
+  if missing or rng.random() < 0.15:  # a habit that does no harm
+    fill = f'.fillna({(0, 0, -1, -9, 99)[rng.integers(5)]})'
   same = 'test[X.columns]'
   ways = []
   if texts:
     # Text decides where there is any; what stands beside it is poor.
-    name = texts[rng.integers(len(texts))].name
+    column = texts[rng.integers(len(texts))]
+    blank = ".fillna('')" if column.missing else ''
     ways += 4 * [_Features(
-        f"train['{name}'].fillna('')", f"test['{name}'].fillna('')", 1, True
+        f"train['{column.name}']{blank}", f"test['{column.name}']{blank}",
+        1, text=True,
     )]
   if numbers:
-    ways += 2 * [_Features(numeric + fill, same + fill, len(numbers))]
+    ways += 3 * [_Features(numeric + fill, same + fill, len(numbers))]
     some = rng.choice(
         [c.name for c in numbers], min(len(numbers), rng.integers(2, 5)), False
     )
@@ -131,12 +134,12 @@ def _draw_features(
     ways += [_Features(some + fill, same + fill, 4)]
   if numbers and missing:
     ways += 2 * [_Features(numeric, same, len(numbers), dense=False)]
-  if numbers and not (missing or strings or texts):
-    ways += 2 * [_Features(rest, same, len(numbers))]
-  if not texts and numbers + strings and num_dummies <= _MAX_DUMMIES:
-    ways += (4 if strings else 1) * [_Features(
-        f'pd.get_dummies({rest}){fill}',
-        'pd.get_dummies(test).reindex(columns=X.columns, fill_value=0)' + fill,
+  if not texts and strings and num_dummies <= _MAX_DUMMIES:
+    ways += 4 * [_Features(
+        f'pd.get_dummies({rest})' + fill,
+        # A category that test.csv lacks becomes a column of zeros.
+        'pd.get_dummies(test).reindex(columns=X.columns)'
+        + (fill or '.fillna(0)'),
         len(numbers) + num_dummies,
     )]
   if not ways:
@@ -187,10 +190,12 @@ def demonstrations(
       raise ValueError(f'{task.name} is held out: no demonstrations of it')
   names, seen, demos, i = list(tasks), set(), [], 0
   while len(demos) < num:
-    if i > 4 * num + 40:
-      raise RuntimeError(f'only {len(demos)} of {i} drawn programs were valid')
     batch = []
     while len(batch) < num - len(demos):
+      if i > 4 * num + 40:
+        raise RuntimeError(
+            f'{i} draws gave {len(demos)} valid programs; wanted {num}'
+        )
       name = names[i % len(names)]
       rng = np.random.default_rng([seed, i])
       program = sample_program(tasks[name], preview(name), rng)

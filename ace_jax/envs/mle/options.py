@@ -1,0 +1,260 @@
+"""Hyper-parameters of the grammar's estimators, drawn from wide ranges.
+
+Each function gives the options of a family as source text, the one that makes
+the family what it is first. Ranges end where a fit would take longer than
+about 1.5 s of one core.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from typing import TypeVar
+
+import numpy as np
+
+T = TypeVar('T')
+Rng = np.random.Generator
+Options = dict[str, str]  # argument → source text
+
+_BUDGET_S = 1.5
+
+
+@dataclasses.dataclass(frozen=True)
+class Shape:
+  """What the choice of an estimator depends on."""
+
+  rows: int  # of train.csv
+  columns: int  # of X, about
+  classes: int  # 0: regression
+  probabilities: bool  # the metric wants predict_proba
+  absolute: bool = False  # the metric is an absolute error
+  text: bool = False  # X is a column of strings
+  dense: bool = True  # nothing is missing in X
+
+
+# --- Numbers ---------------------------------------------------------------
+
+
+def pick(rng: Rng, items: Sequence[T]) -> T:
+  return items[rng.integers(len(items))]
+
+
+def whole(rng: Rng, low: float, high: float) -> str:
+  """A whole number, uniform in the logarithm."""
+  return str(round(log_uniform(rng, low, max(low, high))))
+
+
+def real(rng: Rng, low: float, high: float) -> str:
+  """A number of two digits, uniform in the logarithm."""
+  x = log_uniform(rng, low, high)
+  digits = max(1 - math.floor(math.log10(x)), 0)
+  return f'{round(x, digits):.{digits}f}'.rstrip('0').rstrip('.') or '0'
+
+
+def log_uniform(rng: Rng, low: float, high: float) -> float:
+  return math.exp(rng.uniform(math.log(low), math.log(high)))
+
+
+def quoted(rng: Rng, *items: str) -> str:
+  return repr(pick(rng, list(items)))
+
+
+def _rounds(shape: Shape, *, per_class: bool = False) -> float:
+  """How many trees fit the budget.
+
+  A tree costs about 1.3 µs a row and 0.09 µs a cell of X (measured, forests
+  with all features and boosting alike); boosting grows one for each class.
+  """
+  cost = 1.3e-6 * shape.rows + 9e-8 * shape.rows * shape.columns
+  trees = max(shape.classes, 1) if per_class and shape.classes != 2 else 1
+  return _BUDGET_S / (cost * trees)
+
+
+# --- Options ---------------------------------------------------
+
+
+def dummy_classifier(shape: Shape, rng: Rng) -> Options:
+  return {'strategy': quoted(rng, 'prior', 'most_frequent', 'stratified')}
+
+
+def dummy_regressor(shape: Shape, rng: Rng) -> Options:
+  if rng.random() < 0.5:
+    return {'strategy': quoted(rng, 'mean', 'median')}
+  return {'quantile': real(rng, 0.1, 0.9), 'strategy': "'quantile'"}
+
+
+def stump(shape: Shape, rng: Rng) -> Options:
+  return {
+      'max_depth': whole(rng, 1, 2),
+      'min_samples_leaf': whole(rng, 2, shape.rows / 8),
+  }
+
+
+def tree(shape: Shape, rng: Rng) -> Options:
+  return {
+      'max_depth': whole(rng, 3, 14),
+      'min_samples_leaf': whole(rng, 2, 30),
+  }
+
+
+def small_forest(shape: Shape, rng: Rng) -> Options:
+  return {
+      'n_estimators': whole(rng, 2, 9),
+      'max_depth': whole(rng, 1, 4),
+  }
+
+
+def forest(shape: Shape, rng: Rng) -> Options:
+  return {
+      'n_estimators': whole(rng, 40, min(300, _rounds(shape))),
+      'max_depth': whole(rng, 6, 25),
+      'min_samples_leaf': whole(rng, 1, 6),
+      'max_features': real(rng, 0.2, 0.9),
+  }
+
+
+def boosting(shape: Shape, rng: Rng) -> Options:
+  return {
+      'n_estimators': whole(
+          rng, 15, min(300, _rounds(shape, per_class=True))
+      ),
+      'learning_rate': real(rng, 0.02, 0.4),
+      'max_depth': whole(rng, 2, 4),
+      'subsample': real(rng, 0.4, 0.95),
+  }
+
+
+def hist(shape: Shape, rng: Rng) -> Options:
+  # Bins first, so more rows hardly matter; threads share the same CPU time.
+  most = _BUDGET_S / (0.005 * (shape.classes if shape.classes > 2 else 1))
+  drawn = {
+      'max_iter': whole(rng, 15, min(300, most)),
+      'learning_rate': real(rng, 0.02, 0.4),
+      'max_leaf_nodes': whole(rng, 4, 40),
+      'l2_regularization': real(rng, 0.1, 10),
+  }
+  if shape.absolute:
+    drawn['loss'] = "'absolute_error'"
+  return drawn
+
+
+def few_rounds(shape: Shape, rng: Rng) -> Options:
+  return {'n_estimators': whole(rng, 2, 6)}
+
+
+def ada(shape: Shape, rng: Rng) -> Options:
+  return {
+      'n_estimators': whole(rng, 20, min(120, _rounds(shape))),
+      'learning_rate': real(rng, 0.1, 1.5),
+  }
+
+
+def bagging(shape: Shape, rng: Rng) -> Options:
+  return {
+      'n_estimators': whole(rng, 15, min(80, _rounds(shape))),
+      'max_samples': real(rng, 0.4, 0.95),
+      'max_features': real(rng, 0.4, 0.95),
+  }
+
+
+def many_neighbours(shape: Shape, rng: Rng) -> Options:
+  return {'n_neighbors': whole(rng, shape.rows / 5, shape.rows / 2)}
+
+
+def neighbours(shape: Shape, rng: Rng) -> Options:
+  return {
+      'n_neighbors': whole(rng, 2, 30),
+      'weights': "'distance'",
+      'p': '1',
+  }
+
+
+def over_regularised(shape: Shape, rng: Rng) -> Options:
+  return {'C': real(rng, 0.0002, 0.01), 'max_iter': whole(rng, 10, 60)}
+
+
+def logistic(shape: Shape, rng: Rng) -> Options:
+  drawn = {
+      'C': real(rng, 0.05, 20),
+      'max_iter': whole(rng, 200, 900),
+  }
+  if not shape.probabilities:
+    drawn['class_weight'] = "'balanced'"
+  return drawn
+
+
+def linear_svc(shape: Shape, rng: Rng) -> Options:
+  return {'C': real(rng, 0.05, 5)}
+
+
+def svm(shape: Shape, rng: Rng) -> Options:
+  return {'C': real(rng, 0.3, 30), 'gamma': real(rng, 0.01, 0.3)}
+
+
+def heavy_penalty(shape: Shape, rng: Rng) -> Options:
+  return {'alpha': whole(rng, 1000, 90000)}
+
+
+def ridge(shape: Shape, rng: Rng) -> Options:
+  return {'alpha': real(rng, 0.02, 50)}
+
+
+def elastic(shape: Shape, rng: Rng) -> Options:
+  return {'alpha': real(rng, 0.02, 2), 'l1_ratio': real(rng, 0.1, 0.9)}
+
+
+def sgd(shape: Shape, rng: Rng) -> Options:
+  loss = "'log_loss'" if shape.probabilities else quoted(
+      rng, 'log_loss', 'modified_huber', 'hinge')
+  return {'loss': loss, 'alpha': real(rng, 0.0001, 0.03)}
+
+
+def smoothing(shape: Shape, rng: Rng) -> Options:
+  return {'var_smoothing': real(rng, 0.0001, 0.5)}
+
+
+def binary_bayes(shape: Shape, rng: Rng) -> Options:
+  return {'alpha': real(rng, 0.1, 20), 'binarize': real(rng, 0.1, 5)}
+
+
+def shrinkage(shape: Shape, rng: Rng) -> Options:
+  return {'solver': "'lsqr'", 'shrinkage': real(rng, 0.05, 0.9)}
+
+
+def mlp(shape: Shape, rng: Rng) -> Options:
+  epochs = min(300, 4e5 / shape.rows)
+  return {
+      'hidden_layer_sizes': f'({whole(rng, 15, 90)},)',
+      'max_iter': whole(rng, epochs / 6, epochs),
+      'alpha': real(rng, 0.001, 2),
+      'learning_rate_init': real(rng, 0.002, 0.03),
+  }
+
+
+def none(shape: Shape, rng: Rng) -> Options:
+  return {}
+
+
+def counts(shape: Shape, rng: Rng) -> Options:
+  return {'alpha': real(rng, 0.02, 3)}
+
+
+def flat_counts(shape: Shape, rng: Rng) -> Options:
+  return {'alpha': whole(rng, 200, 9000)}
+
+
+def text_logistic(shape: Shape, rng: Rng) -> Options:
+  return {'C': real(rng, 0.5, 50)}
+
+
+def words(level: str, rng: Rng) -> Options:
+  """Of a vectorizer."""
+  if level == 'weak':
+    return {'max_features': whole(rng, 3, 60)}
+  if level == 'fair':
+    return {'max_features': whole(rng, 200, 3000)}
+  if rng.random() < 0.5:
+    return {'min_df': whole(rng, 1, 5)}
+  return {'ngram_range': '(1, 2)', 'min_df': whole(rng, 1, 4)}
