@@ -46,10 +46,12 @@ def log_ratio(
   """log ρ of each token, 0 where masked.
 
   token:     log ρ_t = log π(a_t) − log π_old(a_t)
-  sequence:  log ρ_t = sg[mean_t(log π − log π_old)] + log π(a_t) − sg[log π(a_t)]
+  sequence:  log ρ_t = sg[s] + log π(a_t) − sg[log π(a_t)],
+             s = mean_t(log π − log π_old)
 
-  The second is GSPO's length-normalised ratio, https://arxiv.org/abs/2507.18071
-  eq. 14: each token has the sequence's value and its own gradient.
+  The second is the length-normalised ratio of GSPO-token,
+  https://arxiv.org/abs/2507.18071 eq. 14: every token has the value of the
+  sequence and a gradient of its own.
   """
   if ratio not in ('token', 'sequence'):
     raise ValueError(f'ratio is token or sequence, not {ratio!r}')

@@ -78,10 +78,10 @@ def merge(stacked: Metrics) -> Metrics:
 
 
 def finish(metrics: Metrics) -> dict[str, Any]:
-  """The numbers to report: name → []. A mean of nothing is 0."""
+  """The numbers to report: name → []. Of nothing, a mean or maximum is 0."""
   return {
       name: metric.total / jnp.maximum(metric.count, 1)
       if isinstance(metric, Mean)
-      else metric.value
+      else jnp.where(metric.value == -jnp.inf, 0, metric.value)
       for name, metric in metrics.items()
   }

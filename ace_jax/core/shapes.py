@@ -29,7 +29,7 @@ def check_shapes(**arrays: Any) -> dict[str, int]:
       raise ValueError(
           f'{name} has shape {shape}, its name says {len(letters)} dimensions'
       )
-    for letter, size in zip(letters, shape):
+    for letter, size in zip(letters, shape, strict=True):
       if sizes.setdefault(letter, size) != size:
         raise ValueError(
             f'{letter} is {sizes[letter]} in {owners[letter]} '
