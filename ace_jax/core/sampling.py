@@ -106,7 +106,8 @@ def sample(
     noise_BV = jax.random.gumbel(rng, logits_BV.shape)
   is_greedy = jnp.asarray(temperature) == 0
   # The greatest of logits + Gumbel noise is a draw from their softmax.
-  token_B = _argmax(logits_BV + jnp.where(is_greedy, 0, 1)[..., None] * noise_BV)
+  noise_BV = jnp.where(is_greedy[..., None], 0, noise_BV)
+  token_B = _argmax(logits_BV + noise_BV)
   chosen_B = jnp.take_along_axis(logits_BV, token_B[:, None], axis=-1)[:, 0]
   logp_B = chosen_B - jax.nn.logsumexp(logits_BV, axis=-1)
   return token_B.astype(jnp.int32), jnp.where(is_greedy, 0.0, logp_B)
