@@ -12,7 +12,7 @@ import numpy as np
 
 from ace_jax.collect import Collector
 from ace_jax.envs.mle import grammar
-from ace_jax.envs.mle import task as tasks_lib
+from ace_jax.envs.mle import tasks as tasks_lib
 from ace_jax.envs.mle.env import MleEnv
 from ace_jax.learner.imitation import Example
 from ace_jax.policy import sharding, tokenizer, weights
@@ -49,7 +49,8 @@ class Agent:
     self.model = Transformer(model_config)
     self.params = sharding.shard(params, self.mesh)
     stop_ids = tokenizer.stop_ids(self.tokenizer)
-    self.pad_id = stop_ids[0]
+    self.pad_id = tokenizer.pad_id(self.tokenizer)
+    self.stop_id = stop_ids[0]
     self.sampler = JaxSampler(
         model_config,
         self.params,
@@ -99,7 +100,7 @@ class Agent:
     prompt = self.collector.prompt(Problem(demo.task))
     completion = self.tokenizer.encode(demo.text, add_special_tokens=False)
     return Example(
-        prompt.tokens, np.array([*completion, self.pad_id], np.int32)
+        prompt.tokens, np.array([*completion, self.stop_id], np.int32)
     )
 
   def close(self) -> None:
@@ -149,7 +150,7 @@ def _load(
     return weights.load(config.model.source, **options)
   shape = config.model.scratch
   texts = _corpus(config, env)
-  vocabulary = tokenizer.train_bpe(texts, vocab_size=shape.vocab_size)
+  vocabulary = tokenizer.train_bpe(texts, shape.vocab_size)
   model_config = ModelConfig(
       vocab_size=len(vocabulary),
       num_layers=shape.num_layers,

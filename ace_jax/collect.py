@@ -265,5 +265,5 @@ def metrics(groups: Sequence[Group]) -> dict[str, float]:
           sum(a.completion.finished for a in attempts)
       ),
       'group/nonzero_advantage_rate': mean([s > 1e-6 for s in spread]),
-      'program/distinct': float(len(trees - {None})),
+      'program/distinct': float(len(trees)),
   }

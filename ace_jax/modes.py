@@ -6,11 +6,10 @@ import json
 import pathlib
 
 import jax
-import ml_collections
 
 from ace_jax import records
 from ace_jax.agent import Agent
-from ace_jax.envs.mle import task as tasks_lib
+from ace_jax.envs.mle import tasks as tasks_lib
 from ace_jax.evaluate import evaluate
 from ace_jax.learner import checkpoint
 from ace_jax.policy import weights
@@ -21,7 +20,6 @@ from ace_jax.types import Problem
 
 
 def _train(config, workdir, **_) -> None:
-  records.claim(workdir, config)
   train(config, workdir)
 
 
@@ -30,9 +28,16 @@ def _evaluate(config, workdir, **_) -> None:
   records.load_config(workdir, config)
   with Progress(0) as progress, Agent(config, note=progress.note) as agent:
     step = _load_policy(agent, workdir, progress)
+    phase = f'evaluate@{step}'
     with records.open_ledger(agent, workdir) as ledger:
-      evaluate(agent, ledger, progress, phase=f'evaluate@{step}')
-    table.print_phase(workdir, f'evaluate@{step}')
+      evaluate(agent, ledger, progress, phase=phase)
+      rows = [dict(row) for row in ledger.attempts(columns=table.COLUMNS)]
+    tasks = list(agent.env.tasks.values())
+  # The table's two sides: before RL, and this evaluation.
+  rows = [row for row in rows if row['phase'] in ('before', phase)]
+  for row in rows:
+    row['phase'] = 'before' if row['phase'] == 'before' else 'after'
+  table.show(table.comparison(rows, tasks))
 
 
 def _report(config, workdir, **_) -> None:

@@ -6,15 +6,19 @@ import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import jax
 import ml_collections
 import numpy as np
+import optax
 
 from ace_jax.core import advantages, duration
 from ace_jax.learner import batching, state, update
-from ace_jax.types import Batch, Group
+from ace_jax.types import Attempt, Batch, Group, Status
 
 
-def learning_rate(config: ml_collections.ConfigDict):
+def learning_rate(
+    config: ml_collections.ConfigDict,
+) -> Callable[[Any], Any]:
   """The schedule over all optimizer steps of the run."""
   c = config.learner
   return state.learning_rate(
@@ -25,7 +29,9 @@ def learning_rate(config: ml_collections.ConfigDict):
   )
 
 
-def make_optimizer(config: ml_collections.ConfigDict, schedule):
+def make_optimizer(
+    config: ml_collections.ConfigDict, schedule: Callable[[Any], Any]
+) -> optax.GradientTransformation:
   """The learner's optimizer."""
   c = config.learner
   return state.make_optimizer(
@@ -76,3 +82,75 @@ def loss_spec(config: ml_collections.ConfigDict) -> update.LossSpec:
   )
 
 
+def make_collate(
+    config: ml_collections.ConfigDict, *, pad_id: int
+) -> Callable[[Sequence[Group]], Batch]:
+  """Groups → Batch, with the config's advantages and duration weights.
+
+  Raises:
+    ValueError: an unknown advantage, or a duration weight that does not suit
+      the way attempts are collected.
+  """
+  name, loss, rule = config.loss.advantage, config.loss, config.duration
+  if name not in advantages.ADVANTAGES:
+    raise ValueError(
+        f'loss.advantage={name!r} is none of '
+        f'{", ".join(advantages.ADVANTAGES)}'
+    )
+  if rule.weight not in ('none', 'paper', 'propensity'):
+    raise ValueError(
+        f'duration.weight={rule.weight!r} is none of none, paper, propensity'
+    )
+  if rule.weight == 'paper' and not rule.allow_biased:
+    raise ValueError(
+        "duration.weight='paper' changes the objective where everything "
+        'launched is used, as here; duration.weight=none is unbiased, '
+        'duration.allow_biased=True insists'
+    )
+  options = {
+      'group_relative': {'scale_by_std': loss.scale_by_std},
+      'max_k': {'k': loss.max_k},
+  }
+  advantage_fn = jax.jit(
+      functools.partial(advantages.ADVANTAGES[name], **options.get(name, {}))
+  )
+
+  def weight_fn(groups: Sequence[Group], reward_QG: Any, mask_QG: Any) -> Any:
+    names = sorted({group.problem.task for group in groups})
+    delta_QG = np.array(
+        [[_duration(a, config) for a in g.attempts] for g in groups],
+        np.float32,
+    )
+    weight_QG = duration.weights(
+        delta_QG,
+        mask_QG,
+        rule=rule.weight,
+        unit=rule.unit,
+        clip_low=rule.clip_low,
+        clip_high=rule.clip_high,
+        task_ids_Q=np.array([names.index(g.problem.task) for g in groups]),
+        # Everything launched is delivered, however long it takes.
+        propensity_QG=np.ones_like(delta_QG),
+    )
+    if loss.filter_zero_variance:
+      is_flat_Q = advantages.zero_variance_mask(reward_QG, mask_QG)
+      weight_QG *= ~is_flat_Q[:, None]
+    return weight_QG
+
+  return functools.partial(
+      batching.collate,
+      advantage_fn=advantage_fn,
+      weight_fn=weight_fn,
+      bucket=config.sampler.bucket,
+      pad_id=pad_id,
+  )
+
+
+def _duration(attempt: Attempt, config: ml_collections.ConfigDict) -> float:
+  """Seconds that count for the weight; a timed-out program's is its limit."""
+  run = attempt.execution
+  if run is None:
+    return 0.0
+  if run.status is Status.TIMEOUT:
+    return config.sandbox.cpu_limit_s
+  return float(duration.effective_duration(run.duration_s, run.cpu_s, cores=1))

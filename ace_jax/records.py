@@ -33,31 +33,39 @@ _PACKAGES = (
 )
 
 
-def claim(workdir: pathlib.Path, config: ml_collections.ConfigDict) -> None:
-  """Makes `workdir` this config's, or checks that it already is.
+def check(workdir: pathlib.Path, config: ml_collections.ConfigDict) -> None:
+  """Is `workdir` free for this config, or already its own? Writes nothing.
 
   Raises:
     ValueError: it belongs to a run with another configuration.
-    OSError: it cannot be made or written to.
   """
   path = workdir / 'config.json'
-  ours = json.loads(config.to_json())
-  if path.exists():
-    theirs = json.loads(path.read_text())
-    changed = [
-        f'{key}={b!r} (there: {a!r})'
-        for key, a, b in _differences(theirs, ours)
-        if key.split('.')[0] not in _FREE
-    ]
-    if changed:
-      raise ValueError(
-          f'workdir {workdir} belongs to a run of another configuration: '
-          f'{"; ".join(changed[:3])}'
-          f'{f" and {len(changed) - 3} more" if len(changed) > 3 else ""}; '
-          'choose another --workdir, or give it the same configuration'
+  if not path.exists():
+    return
+  changed = [
+      f'{key}={b!r} (there: {a!r})'
+      for key, a, b in _differences(
+          json.loads(path.read_text()), json.loads(config.to_json())
       )
+      if key.split('.')[0] not in _FREE
+  ]
+  if changed:
+    more = f' and {len(changed) - 3} more' if len(changed) > 3 else ''
+    raise ValueError(
+        f'workdir {workdir} belongs to a run of another configuration: '
+        f'{"; ".join(changed[:3])}{more}; choose another --workdir, or give '
+        'it the same configuration'
+    )
+
+
+def claim(workdir: pathlib.Path, config: ml_collections.ConfigDict) -> None:
+  """Makes `workdir` this config's.
+
+  Raises:
+    OSError: it cannot be made or written to.
+  """
   workdir.mkdir(parents=True, exist_ok=True)
-  _write(path, ours)
+  _write(workdir / 'config.json', json.loads(config.to_json()))
   _write(workdir / 'versions.json', versions())
 
 

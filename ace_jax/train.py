@@ -7,6 +7,7 @@ an interrupted run ends with the parameters of an uninterrupted one.
 
 from __future__ import annotations
 
+import contextlib
 import pathlib
 import time
 
@@ -27,23 +28,28 @@ from ace_jax.warm_start import warm_start
 
 def train(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> None:
   """Trains, or goes on training, in `workdir`."""
-  rng = jax.random.fold_in(jax.random.key(config.seed), 3)
-  with (
-      Progress(config.num_steps) as progress,
-      Agent(config, note=progress.note) as agent,
-      records.open_ledger(agent, workdir) as ledger,
-      MetricsWriter(workdir, tensorboard=config.report.tensorboard) as writer,
-  ):
+  # What can be refused is refused before anything is written.
+  records.check(workdir, config)
+  schedule = recipe.learning_rate(config)
+  spec = recipe.loss_spec(config)
+  with contextlib.ExitStack() as stack:
+    progress = stack.enter_context(Progress(config.num_steps))
+    agent = stack.enter_context(Agent(config, note=progress.note))
+    stack.enter_context(jax.set_mesh(agent.mesh))
+    collate = recipe.make_collate(config, pad_id=agent.pad_id)
+    records.claim(workdir, config)
+    ledger = stack.enter_context(records.open_ledger(agent, workdir))
+    writer = stack.enter_context(
+        MetricsWriter(workdir, tensorboard=config.report.tensorboard)
+    )
+
     # --- Warm start, and where it leads -------------------------------------
     params = warm_start(agent, workdir, progress, writer)
     agent.sampler.sync(params, version=0)
     evaluate(agent, ledger, progress, phase='before')
 
     # --- Learner --------------------------------------------------------------
-    schedule = recipe.learning_rate(config)
     tx = recipe.make_optimizer(config, schedule)
-    spec = recipe.loss_spec(config)
-    collate = recipe.make_collate(config, pad_id=agent.pad_id)
     prepare_fn = update.make_prepare_fn(agent.model, spec)
     update_fn = update.make_update_fn(agent.model, tx, spec)
     ref_params = jax.tree.map(jnp.copy, params) if spec.kl_coef else None
@@ -56,6 +62,7 @@ def train(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> None:
     writer.rewind(version)
 
     # --- Reinforcement learning -----------------------------------------------
+    rng = jax.random.fold_in(jax.random.key(config.seed), 3)
     progress.phase('RL', config.num_steps, start=version)
     while version < config.num_steps:
       start = time.monotonic()
@@ -102,8 +109,12 @@ def train(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> None:
     # --- After ----------------------------------------------------------------
     agent.sampler.sync(learner.params, version)
     evaluate(agent, ledger, progress, phase='after')
-    table.write(workdir, agent.env.held_out_tasks)
-    progress.note(f'report: {html.write_report(workdir)}')
+    comparison = table.comparison(
+        ledger.attempts(columns=table.COLUMNS), list(agent.env.tasks.values())
+    )
+    table.write(workdir, comparison)
+  table.show(comparison)
+  print(f'report: {html.write_report(workdir)}')
 
 
 def gate(metrics: dict[str, float], step: int, limit: float) -> None:

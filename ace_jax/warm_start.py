@@ -1,4 +1,4 @@
-"""Warm start: imitate verified demonstrations until held-out loss stops falling.
+"""Warm start: imitate demonstrations until their held-out loss stops falling.
 
 Demonstrations come from a grammar of solutions and from training tasks only.
 Each was run and graded valid before it is learnt from. They are kept in the

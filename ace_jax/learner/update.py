@@ -18,6 +18,7 @@ import optax
 
 from ace_jax.core import losses
 from ace_jax.core.logprobs import token_logprobs
+from ace_jax.core.masked import Mean, finish, max_metric, mean_metric, merge
 from ace_jax.policy.transformer import Transformer
 from ace_jax.types import Batch, LearnerState
 
@@ -52,22 +53,21 @@ def completion_logprobs(
     temperature: float,
     chunk: int,
     entropy: bool = False,
-) -> tuple[jax.Array, jax.Array]:
+) -> tuple[jax.Array, jax.Array | None]:
   """log π and entropy of every completion token, [B, C] with B = Q·G."""
   hidden_QGCD = model.completion_states(
       params, batch.prompt, batch.prompt_mask, batch.completion
   )
-  flat = (-1, hidden_QGCD.shape[-1])
-  logp_X, entropy_X = token_logprobs(
-      hidden_QGCD.reshape(flat),
+  scores = token_logprobs(
+      hidden_QGCD.reshape(-1, hidden_QGCD.shape[-1]),
       model.unembedding(params),
       batch.completion.reshape(-1),
       chunk=chunk,
       temperature=temperature,
       entropy=entropy,
   )
-  shape = (-1, batch.completion.shape[-1])
-  return logp_X.reshape(shape), entropy_X.reshape(shape)
+  length = batch.completion.shape[-1]
+  return jax.tree.map(lambda x: x.reshape(-1, length), scores)
 
 
 def make_prepare_fn(model: Transformer, spec: LossSpec):
@@ -101,16 +101,22 @@ def make_update_fn(
 ):
   """(LearnerState, Batch) → (LearnerState, metrics), jitted, state donated."""
 
+  def live_weight(batch: Batch) -> tuple[jax.Array, jax.Array]:
+    """mask [B, C] and weight [B] of a batch."""
+    B = batch.weight.size
+    return batch.mask.reshape(B, -1), batch.weight.reshape(B)
+
+  aggregate = functools.partial(
+      losses.aggregate, normalizer=spec.normalizer, constant=spec.constant
+  )
+
   def numerator(params, batch: Batch):
-    """The loss before its division, and metrics as (sum, count) pairs."""
-    B = batch.completion.shape[0] * batch.completion.shape[1]
-    mask, behavior, old, ref = (
-        x.reshape(B, -1)
-        for x in (
-            batch.mask, batch.behavior_logp, batch.old_logp, batch.ref_logp
-        )
+    """The loss before its division, and metrics before theirs."""
+    mask, weight_B = live_weight(batch)
+    behavior, old, ref = (
+        x.reshape(mask.shape)
+        for x in (batch.behavior_logp, batch.old_logp, batch.ref_logp)
     )
-    adv_B, weight_B = batch.adv.reshape(B), batch.weight.reshape(B)
     logp, entropy = completion_logprobs(
         model,
         params,
@@ -124,75 +130,67 @@ def make_update_fn(
     loss, metrics = losses.policy_loss(
         logp,
         old,
-        adv_B,
+        batch.adv.reshape(-1),
         mask,
         surrogate=spec.surrogate,
         ratio=spec.ratio,
         clip_low=spec.clip_low,
         clip_high=spec.clip_high,
         dual_clip=spec.dual_clip,
+        weight_B=weight_B,
     )
-    if spec.tis != 'none':
-      loss *= losses.importance_weight(
-          old, behavior, mask, level=spec.tis, max=spec.tis_max
-      )
+    loss *= losses.importance_weight(
+        old, behavior, mask, level=spec.tis, max=spec.tis_max
+    )
+    total, _ = aggregate(loss, mask, weight_B)
+    metrics['loss/policy'] = Mean(jax.lax.stop_gradient(total), 0.0)
+
+    # Durations weigh the policy gradient alone.
+    is_live_B = (weight_B > 0).astype(jnp.float32)
     if spec.kl_coef:
       kl = losses.kl_estimate(logp, ref, kind=spec.kl_estimator)
-      metrics['loss/kl'] = ((kl * mask).sum(), mask.sum())
-      loss += spec.kl_coef * kl
-    loss -= spec.entropy_coef * entropy
-    total, _ = losses.aggregate(
-        loss,
-        mask,
-        weight_B,
-        normalizer=spec.normalizer,
-        constant=spec.constant,
-    )
-    gap = jnp.abs(jax.lax.stop_gradient(logp) - behavior) * mask
-    metrics |= {
-        'loss/policy': (jax.lax.stop_gradient(total), 0.0),
-        'policy/entropy': ((entropy * mask).sum(), mask.sum()),
-        'policy/logp_gap_mean': (gap.sum(), mask.sum()),
+      metrics['loss/kl'] = mean_metric(jax.lax.stop_gradient(kl), mask)
+      total += spec.kl_coef * aggregate(kl, mask, is_live_B)[0]
+    loss, entropy_metrics = losses.entropy_loss(entropy, mask)
+    if spec.entropy_coef:
+      total += spec.entropy_coef * aggregate(loss, mask, is_live_B)[0]
+    gap = jnp.abs(jax.lax.stop_gradient(logp) - behavior)
+    return total, metrics | entropy_metrics | {
+        'policy/logp_gap_mean': mean_metric(gap, mask),
+        'policy/logp_gap_max': max_metric(gap, mask),
     }
-    return total, (metrics, gap.max())
 
   grad_fn = jax.grad(numerator, has_aux=True)
 
-  @functools.partial(jax.jit, donate_argnums=0)
-  def update_fn(state: LearnerState, batch: Batch):
-    Q, G, C = batch.completion.shape
-    mask, weight = batch.mask.reshape(Q * G, C), batch.weight.reshape(Q * G)
-    _, denominator = losses.aggregate(
-        jnp.zeros_like(mask),
-        mask,
-        weight,
-        normalizer=spec.normalizer,
-        constant=spec.constant,
-    )
-    micro = jax.tree.map(
-        lambda x: x.reshape(spec.num_microbatches, -1, *x.shape[1:]), batch
-    )
+  def sums(params, batch: Batch):
+    """Gradient and metrics of the whole batch, in microbatches."""
+    if spec.num_microbatches == 1:
+      return grad_fn(params, batch)
 
     def accumulate(grads, part):
-      new, aux = grad_fn(state.params, part)
-      return jax.tree.map(jnp.add, grads, new), aux
+      new, metrics = grad_fn(params, part)
+      return jax.tree.map(jnp.add, grads, new), metrics
 
-    if spec.num_microbatches == 1:
-      grads, (metrics, gap_max) = grad_fn(state.params, batch)
-    else:
-      zeros = jax.tree.map(jnp.zeros_like, state.params)
-      grads, aux = jax.lax.scan(accumulate, zeros, micro)
-      metrics, gap_max = jax.tree.map(lambda x: x.sum(0), aux[0]), aux[1].max()
-    grads = jax.tree.map(lambda g: g / jnp.maximum(denominator, 1e-9), grads)
+    parts = jax.tree.map(
+        lambda x: x.reshape(spec.num_microbatches, -1, *x.shape[1:]), batch
+    )
+    zeros = jax.tree.map(jnp.zeros_like, params)
+    grads, metrics = jax.lax.scan(accumulate, zeros, parts)
+    return grads, merge(metrics)
+
+  @functools.partial(jax.jit, donate_argnums=0)
+  def update_fn(state: LearnerState, batch: Batch):
+    mask, weight_B = live_weight(batch)
+    _, denominator = aggregate(jnp.zeros_like(mask), mask, weight_B)
+    denominator = jnp.maximum(denominator, 1)
+    grads, metrics = sums(state.params, batch)
+    grads = jax.tree.map(lambda g: g / denominator, grads)
     updates, opt_state = tx.update(grads, state.opt_state, state.params)
     params = optax.apply_updates(state.params, updates)
-    total = metrics.pop('loss/policy')[0]
-    metrics = {k: s / jnp.maximum(n, 1) for k, (s, n) in metrics.items()}
-    metrics |= {
-        'loss/policy': total / jnp.maximum(denominator, 1e-9),
-        'policy/logp_gap_max': gap_max,
+    total, _ = metrics.pop('loss/policy')
+    return LearnerState(state.step + 1, params, opt_state), finish(metrics) | {
+        'loss/policy': total / denominator,
         'policy/grad_norm': optax.global_norm(grads),
     }
-    return LearnerState(state.step + 1, params, opt_state), metrics
 
   return update_fn

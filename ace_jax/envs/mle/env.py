@@ -13,8 +13,8 @@ import secrets
 import zlib
 from collections.abc import Sequence
 
-from ace_jax.envs import instrument, programs, prompts, rewards
-from ace_jax.envs.mle import task as tasks_lib
+from ace_jax.envs import instrument, prompts, rewards
+from ace_jax.envs.mle import tasks as tasks_lib
 from ace_jax.envs.mle.grader import GraderProcess
 from ace_jax.sandbox.base import SandboxSpec
 from ace_jax.types import Execution, Grade, Job, Problem, Status, Task
@@ -113,9 +113,7 @@ class MleEnv:
       execution = dataclasses.replace(
           execution,
           stdout=instrument.strip_milestones(execution.stdout, nonce),
-          stderr=instrument.original_lines(
-              execution.stderr, job.program, nonce
-          ),
+          stderr=instrument.strip_milestones(execution.stderr, nonce),
       )
     if execution.status is not Status.OK:
       grade = Grade(False, error=f'the program ended as {execution.status}')
@@ -139,5 +137,3 @@ class MleEnv:
   def close(self) -> None:
     self._grader.close()
 
-
-extract = programs.extract
