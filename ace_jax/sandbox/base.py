@@ -1,0 +1,65 @@
+"""What every backend promises: one job in, one execution out."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Protocol
+
+from ace_jax import types
+
+
+class SandboxError(RuntimeError):
+  """This machine cannot run programs as asked. One line, for the user."""
+
+
+@dataclasses.dataclass(frozen=True)
+class SandboxSpec:
+  """What one run may use.
+
+  CPU time decides, so that a busy machine does not change a result; the wall
+  deadline is for programs that sleep.
+  """
+
+  timeout_s: float = 60.0  # wall deadline
+  cpu_limit_s: float | None = None  # of all its processes; None: timeout_s
+  memory_mb: int = 1024  # MiB, all processes and files in memory together
+  disk_mb: int = 64  # MiB, all that can be written
+  output_kb: int = 256  # KiB kept of each stream; more, in all: output_limit
+  max_processes: int = 32  # threads count
+  cpus: int = 1  # cores to run on
+
+  def __post_init__(self):
+    if self.cpu_limit_s is None:
+      object.__setattr__(self, 'cpu_limit_s', float(self.timeout_s))
+    for field in dataclasses.fields(self):
+      value = getattr(self, field.name)
+      if not value > 0 or value == float('inf'):
+        raise ValueError(
+            f'{field.name} must be positive and finite, not {value}')
+      if not field.type.startswith('float') and value != int(value):
+        raise ValueError(f'{field.name} must be a whole number, not {value}')
+
+
+class Sandbox(Protocol):
+  """Runs jobs, each in a sandbox of its own that is used once."""
+
+  backend: str  # local | docker | ray
+  level: str  # L3 | L2 | L1 | container
+
+  def run(self, job: types.Job) -> types.Execution:
+    """Blocks until the sandbox of the job is empty. Thread-safe.
+
+    The program runs as `program.py` in an empty working directory with the
+    public data in `data/`. `files` holds what it left directly in there:
+    `submission.csv` up to the disk limit, and up to 32 other plain files of
+    at most 1 MiB; links, directories and special files are left out.
+
+    Whatever the program does is in the Execution; so is a failure of our own
+    machinery, as infra_error.
+
+    Raises:
+      ValueError: the job itself is impossible.
+    """
+
+  def close(self) -> None:
+    """Kills what still runs. Running it twice is harmless."""

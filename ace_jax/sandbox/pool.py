@@ -1,0 +1,145 @@
+"""The executor pool: jobs in, results out in the order they finish."""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+import queue
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from ace_jax import types
+from ace_jax.sandbox import base
+
+Finish = Callable[[types.Job, types.Execution], Any]
+
+
+class Pool:
+  """Worker threads over a sandbox.
+
+  A run that our own machinery failed is repeated, up to `max_infra_retries`
+  times. So is, once, a run that hit the wall deadline without having used its
+  CPU time: perhaps the machine was busy, and it is marked `noisy`.
+
+  Args:
+    num_slots: threads; as many as the sandbox has slots.
+    max_queued: jobs that may be in the pool, running and finished ones that
+      were not taken included; beyond, `submit` raises queue.Full.
+    finish: applied in the worker, so that grading overlaps too; what it
+      returns takes the place of the execution.
+  """
+
+  def __init__(self, sandbox: base.Sandbox, *, num_slots: int,
+               max_infra_retries: int = 2, max_queued: int = 4096,
+               finish: Finish | None = None):
+    self._sandbox, self._finish = sandbox, finish
+    self._max_infra_retries, self._max_queued = max_infra_retries, max_queued
+    self._jobs: queue.SimpleQueue[types.Job | None] = queue.SimpleQueue()
+    self._done: collections.deque[tuple[types.Job, Any]] = collections.deque()
+    self._changed = threading.Condition()
+    self._error: BaseException | None = None
+    self._closed = False
+    self.num_pending = 0  # submitted and not taken
+    self.num_infra_retries = 0
+    self.num_noisy = 0
+    self._threads = [
+        threading.Thread(target=self._work, name=f'sandbox-{i}', daemon=True)
+        for i in range(num_slots)
+    ]
+    for thread in self._threads:
+      thread.start()
+
+  def submit(self, job: types.Job) -> None:
+    """Queues a job.
+
+    Raises:
+      queue.Full: max_queued jobs are here already.
+      RuntimeError: the pool is closed.
+    """
+    with self._changed:
+      self._check()
+      if self.num_pending >= self._max_queued:
+        raise queue.Full(f'{self.num_pending} jobs are in the pool')
+      self.num_pending += 1
+    self._jobs.put(job)
+
+  def take(self, timeout_s: float | None = None) -> tuple[types.Job, Any]:
+    """The next (job, execution) to have finished, or (job, finish(…)).
+
+    Raises:
+      TimeoutError: none finished in time.
+      LookupError: there is nothing to wait for.
+      Exception: what a worker died of.
+    """
+    with self._changed:
+      if not self._done and not self.num_pending:
+        self._check()
+        raise LookupError('nothing was submitted that is not taken')
+      ended = self._changed.wait_for(
+          lambda: self._done or self._error or self._closed, timeout_s)
+      if self._done:
+        self.num_pending -= 1
+        return self._done.popleft()
+      self._check()
+      if not ended:
+        raise TimeoutError(f'no job finished within {timeout_s} s')
+      raise RuntimeError("the pool is closed")
+
+  def _check(self) -> None:
+    if self._error is not None:
+      raise self._error
+    if self._closed:
+      raise RuntimeError('the pool is closed')
+
+  def close(self) -> None:
+    """Drops what is queued, closes the sandbox, ends the workers."""
+    with self._changed:
+      self._closed = True
+      self._changed.notify_all()
+    self._sandbox.close()
+    for _ in self._threads:
+      self._jobs.put(None)
+    for thread in self._threads:
+      thread.join(timeout=10.0)
+
+  def __enter__(self) -> Pool:
+    return self
+
+  def __exit__(self, *_) -> None:
+    self.close()
+
+  # --- In the workers ----------------------------------------------------
+
+  def _work(self) -> None:
+    while (job := self._jobs.get()) is not None and not self._closed:
+      try:
+        result = self._run(job)
+        if self._finish is not None and not self._closed:
+          result = self._finish(job, result)
+      except BaseException as error:  # the boundary: it reaches take()
+        with self._changed:
+          if not self._closed:
+            self._error = self._error or error
+          self._changed.notify_all()
+        return
+      with self._changed:
+        self._done.append((job, result))
+        self._changed.notify_all()
+
+  def _run(self, job: types.Job) -> types.Execution:
+    execution = self._retried(job)
+    if execution.limit == 'wall':
+      with self._changed:
+        self.num_noisy += 1
+      execution = dataclasses.replace(self._retried(job), noisy=True)
+    return execution
+
+  def _retried(self, job: types.Job) -> types.Execution:
+    for _ in range(self._max_infra_retries):
+      execution = self._sandbox.run(job)
+      if execution.status != types.Status.INFRA_ERROR or self._closed:
+        return execution
+      with self._changed:
+        self.num_infra_retries += 1
+    return self._sandbox.run(job)
