@@ -45,7 +45,6 @@ class Turns(transformers.TrainerCallback):
 
   def on_step_begin(self, args, state, control, **kwargs):
     if sys.stdin.readline().strip() != 'step':
-      control.should_training_stop = True
       sys.exit(0)
     self.generation_s = 0.0
     self.start = time.perf_counter()
