@@ -179,16 +179,19 @@ class _Sites:
   def __init__(self, tree: ast.Module):
     nodes = list(ast.walk(tree))
     self._classes = {n.name for n in nodes if isinstance(n, ast.ClassDef)}
-    self._returns: dict[str, set[int]] = {}
-    functions = [n for n in nodes if isinstance(n, ast.FunctionDef)]
-    for _ in functions:  # once more for each function that calls another
-      for function in functions:
-        self._returns[function.name] = {
-            k
-            for node in ast.walk(function)
-            if isinstance(node, ast.Return) and node.value
-            for k in self._reached(node.value)
-        }
+    returned = [
+        (f.name, node.value)
+        for f in nodes if isinstance(f, ast.FunctionDef)
+        for node in ast.walk(f) if isinstance(node, ast.Return) and node.value
+    ]
+    self._returns: dict[str, set[int]] = {name: set() for name, _ in returned}
+    grew = True
+    while grew:  # a function may return what another one returns
+      grew = False
+      for name, value in returned:
+        reached = self._reached(value)
+        grew = grew or not reached <= self._returns[name]
+        self._returns[name] |= reached
     self.found: list[tuple[ast.stmt, list[int]]] = []  # in source order
     self._visit(tree.body, set())
 

@@ -1,0 +1,167 @@
+"""Prompts: what a policy must know, in few tokens."""
+
+import dataclasses
+import types
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn import datasets
+
+from ace_jax.envs import prompts
+from ace_jax.types import Attempt, Execution, Grade, Problem, Status
+
+LIMITS = types.SimpleNamespace(cpu_limit_s=10.0, memory_mb=1024)
+
+
+@pytest.fixture(scope='module')
+def wine(tmp_path_factory, write_task):
+  data = datasets.load_wine(as_frame=True).frame.sample(frac=1, random_state=0)
+  data = data.reset_index(drop=True)
+  data.loc[::3, 'hue'] = np.nan
+  data['ash'] = np.where(data['ash'] > 2.3, 'rich', 'poor')
+  return write_task(tmp_path_factory.mktemp('tasks') / 'wine', data, 'target')
+
+
+def _user(task, detail=prompts.LADDER[0], problem=None, **kwargs):
+  chat = prompts.messages(
+      problem or Problem(task.name), task, prompts.preview(task), LIMITS,
+      detail=detail, **kwargs,
+  )
+  assert [m['role'] for m in chat] == ['system', 'user']
+  return chat[1]['content']
+
+
+def test_preview(wine):
+  preview = prompts.preview(wine)
+  columns = {c.name: c for c in preview.columns}
+  assert len(columns) == 13 and 'id' not in columns
+  assert columns['alcohol'].kind == 'number'
+  assert columns['ash'] == prompts.Column('ash', 'category', 0.0, 2)
+  assert columns['hue'].missing == pytest.approx(1 / 3, abs=0.01)
+  assert preview.num_rows == 89
+  assert preview.classes == ('0', '1', '2')
+  assert preview.submission_columns == ('id', 'target')
+  assert len(preview.rows) == 2 and len(preview.rows[0]) == 14
+  assert preview.rows[0][list(columns).index('hue')] == ''
+
+
+def test_preview_tells_text_from_categories(tmp_path, write_task):
+  words = datasets.load_wine().DESCR.split()
+  table = pd.DataFrame({
+      'text': [' '.join(words[i : i + 9]) for i in range(40)],
+      'word': words[:40],
+      'length': [len(w) for w in words[:40]],
+  })
+  task = write_task(tmp_path / 'text', table, 'length', kind='regression')
+  preview = prompts.preview(task)
+  assert [c.kind for c in preview.columns] == ['text', 'category']
+  assert preview.classes == ()
+  assert 'Text columns: text.' in _user(task)
+  assert max(len(v) for v in preview.rows[0]) <= 41
+
+
+def test_a_draft_says_all_there_is_to_know(wine):
+  text = _user(wine)
+  for part in (
+      'Target: target (0, 1, 2), 89 training rows.',
+      'Wines from one region. Predict the grower.',
+      'alcohol, malic_acid', 'String columns: ash.',
+      'Missing values in hue.', 'data/train.csv', 'data/test.csv',
+      'submission.csv with columns id,target', 'accuracy, higher is better',
+      '10 s CPU', '1024 MB',
+  ):
+    assert part in text, part
+  assert 'Title' not in text and 'train.csv: 90' not in text
+  rows = [line for line in text.splitlines() if line.endswith(('0', '1', '2'))]
+  assert len(rows) == 2
+
+
+@pytest.mark.parametrize('metric, lower, kind, expected', [
+    ('auc', False, 'binary', 'the probability of 1.\nMetric: AUC, higher'),
+    ('log_loss', True, 'binary', 'the probability of 1.\nMetric: log loss, l'),
+    ('multi_log_loss', True, 'multiclass', 'id,0,1: class probabilities.'),
+    ('rmse', True, 'regression', 'id,target.\nMetric: RMSE, lower is better'),
+    ('quadratic_kappa', False, 'multiclass', 'quadratic weighted kappa, high'),
+])
+def test_contract_of_a_metric(
+    tmp_path, write_task, metric, lower, kind, expected
+):
+  table = datasets.load_breast_cancer(as_frame=True).frame[:90]
+  task = write_task(
+      tmp_path / metric, table, 'target', metric=metric, kind=kind,
+      lower_is_better=lower,
+  )
+  assert expected in _user(task)
+
+
+def test_numbered_columns_are_abbreviated():
+  assert prompts._abbreviate([f'p{i}' for i in range(64)]) == ['p0…p63']
+  assert prompts._abbreviate(['a', 'b0', 'b1', 'b2', 'c']) == [
+      'a', 'b0', 'b1', 'b2', 'c']
+  assert prompts._abbreviate(['b0', 'b1', 'b3', 'b4']) == [
+      'b0', 'b1', 'b3', 'b4']
+  assert prompts._abbreviate(['x', *map(str, range(1, 6)), '7']) == [
+      'x', '1…5', '7']
+  assert prompts._abbreviate([]) == []
+
+
+def test_least_useful_parts_go_first(wine):
+  texts = [_user(wine, detail) for detail in prompts.LADDER]
+  sizes = [len(text) for text in texts]
+  assert sizes == sorted(sizes, reverse=True)
+  assert len(set(texts)) == len(texts)
+  for text in texts:  # what no program can do without
+    assert 'submission.csv with columns id,target' in text
+    assert 'accuracy' in text and 'Target: target' in text
+  no_rows = next(d for d in prompts.LADDER if not d.rows)
+  assert 'Wines' in _user(wine, no_rows) and 'alcohol' in _user(wine, no_rows)
+  assert 'Wines' not in texts[-1] and 'alcohol' not in texts[-1]
+
+
+def test_fit_takes_the_most_that_fits(wine):
+  preview = prompts.preview(wine)
+
+  def count(chat):
+    return len(' '.join(m['content'] for m in chat).split())
+
+  def fit(budget):
+    return prompts.fit(Problem(wine.name), wine, preview, LIMITS,
+                       count_tokens=count, budget=budget)
+
+  sizes = [
+      count(prompts.messages(Problem(wine.name), wine, preview, LIMITS,
+                             detail=detail))
+      for detail in prompts.LADDER
+  ]
+  for size in sizes:
+    assert count(fit(size)) == size
+    assert count(fit(size + 1)) >= size
+  assert count(fit(10_000)) == sizes[0]
+  with pytest.raises(ValueError, match=f'takes {sizes[-1]} tokens'):
+    fit(sizes[-1] - 1)
+
+
+def test_a_preview_of_other_data_is_refused(wine):
+  task = dataclasses.replace(wine, target='grower')
+  with pytest.raises(ValueError, match="no column 'grower'"):
+    prompts.preview(task)
+
+
+def test_improve_and_debug_show_the_parent(wine):
+  stderr = ('Traceback (most recent call last):\n'
+            '  File "program.py", line 1, in <module>\nKeyError: 3\n')
+  execution = Execution(Status.ERROR, 1.0, 1.0, 1.0, 1, '', stderr, {},
+                        'local', 'L3')
+  parent = Attempt('k', Problem('wine'), None, None, 'print(3)\n', execution,
+                   0, Grade(True, 0.75), 0.75)
+  improve = Problem('wine', 'improve', 'k')
+  text = _user(wine, problem=improve, parent=parent)
+  assert '```python\nprint(3)\n```' in text and '0.75' in text
+  debug = Problem('wine', 'debug', 'k')
+  text = _user(wine, problem=debug, parent=parent)
+  assert text.endswith('KeyError: 3') and 'print(3)' in text
+  with pytest.raises(ValueError, match='no program'):
+    _user(wine, problem=improve)
+  with pytest.raises(ValueError, match='unknown kind'):
+    _user(wine, problem=Problem('wine', 'audit', 'k'), parent=parent)
