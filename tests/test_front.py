@@ -317,3 +317,20 @@ def test_a_skip_for_want_of_what_must_be_there_fails(tmp_path):
 def test_other_skips_stay_skips(tmp_path):
   found = outcomes(tmp_path, '')
   assert set(found.values()) == {'SKIPPED', 'XFAIL'}
+
+
+# --- README ------------------------------------------------------------------
+
+
+def test_readme_names_what_is_there():
+  text = (ROOT / 'README.md').read_text()
+  assert text.index('./run.sh ') < text.index('./run.sh test')
+  for path in re.findall(r'\b(?:configs|experiments)/\w+\.py', text):
+    assert (ROOT / path).is_file(), path
+  tree = text.split('## The tree')[1].split('##')[0]
+  for path in (ROOT / 'ace_jax').iterdir():
+    if path.name[0] not in '_.':
+      assert re.search(rf'^      {re.escape(path.name)}\b', tree, re.M), path
+  for config in (ROOT / 'configs').glob('*.py'):
+    if config.name != '__init__.py':
+      assert f'configs/{config.name}' in text
