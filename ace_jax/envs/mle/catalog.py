@@ -59,9 +59,6 @@ def _numbered(prefix: str, n: int) -> str:
   return ' '.join(f'{prefix}{i}' for i in range(n))
 
 
-_BREAST = (
-    'radius', 'texture', 'perimeter', 'area', 'smoothness', 'compactness',
-    'concavity', 'concave_points', 'symmetry', 'fractal_dim')
 _DIAMONDS = _rdata('ggplot2/diamonds')
 _CUTS = {'Fair': '1', 'Good': '2', 'Very Good': '3', 'Premium': '4',
          'Ideal': '5'}
@@ -118,12 +115,6 @@ TRAIN = (
          'good', 'binary', 'auc',
          'Radar returns from the ionosphere, 33 pulses. Predict whether the '
          'return is good (1) or bad (0).', relabel={'g': '1', 'b': '0'}),
-    Spec('credit', 'train',
-         _keel('crx', _numbered('a', 15) + ' approved'),
-         'approved', 'binary', 'auc',
-         'Applications for credit cards, columns made anonymous. Predict '
-         'whether the card was approved (1) or not (0).',
-         relabel={'positive': '1', 'negative': '0'}),
     Spec('diamonds', 'train', _DIAMONDS, 'price', 'regression', 'rmse',
          'Cut diamonds. Predict the price in US dollars.',
          part=0, parts=2, max_rows=3000),
@@ -153,18 +144,6 @@ TRAIN = (
          Source('vega-datasets', 'vega_datasets/_data/seattle-weather.csv'),
          'weather', 'multiclass', 'macro_f1',
          'Days in Seattle. Predict the weather.', drop=('date',)),
-    Spec('penguins', 'train',
-         Source('palmerpenguins', 'palmerpenguins/data/penguins.csv'),
-         'sex', 'binary', 'accuracy',
-         'Penguins, measured on three islands. Predict their sex: 1 male, '
-         '0 female.', relabel={'male': '1', 'female': '0'}),
-    Spec('breast', 'train',
-         Source('scikit-learn', 'breast_cancer.csv',
-                ' '.join(f'{f}_{s}' for s in ('mean', 'se', 'worst')
-                         for f in _BREAST) + ' benign', skip_lines=1),
-         'benign', 'binary', 'log_loss',
-         'Cell nuclei in images of breast masses. Predict whether the mass '
-         'is benign (1) or malignant (0).'),
 )
 
 HELD_OUT = (
@@ -198,11 +177,6 @@ HELD_OUT = (
          'soil', 'multiclass', 'macro_f1',
          'Satellite images: a neighbourhood of 3 x 3 pixels in four bands, '
          's0 to s35. Predict the kind of soil.', max_rows=3000),
-    Spec('mortgage', 'held_out', _rdata('Ecdat/Hdma'), 'deny', 'binary',
-         'log_loss',
-         'Applications for mortgages in Boston. Predict whether the bank '
-         'denied it (1) or not (0).', drop=('black',),
-         relabel={'yes': '1', 'no': '0'}),
 )
 
 import pathlib

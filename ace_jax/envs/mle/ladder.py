@@ -17,7 +17,14 @@ import numpy as np
 import pandas as pd
 from sklearn import exceptions
 
-from ace_jax.envs.mle import catalog, grading, leaderboard, solutions, tasks
+from ace_jax.envs.mle import (
+  catalog,
+  grading,
+  leaderboard,
+  solutions,
+  tasks,
+  text_solutions,
+)
 from ace_jax.envs.mle.metrics import METRICS
 from ace_jax.types import Task
 
@@ -51,9 +58,13 @@ def compute(
   if task.kind != 'regression':
     target = target.astype(str)
   x, x_test = train[features], test[features]
-  if _is_prose(x):
+  if task.kind != 'regression' and _is_prose(x):
     x, x_test = x[features[0]].fillna(''), x_test[features[0]].fillna('')
-    menu = solutions.text(needs=needs)
+    menu = text_solutions.text(needs=needs)
+  elif task.metric == 'quadratic_kappa':
+    menu = solutions.ordinal(frame=x)
+  elif needs == 'label' and _is_image(x):
+    menu = solutions.image(frame=x)
   else:
     menu = solutions.tabular(kind=task.kind, needs=needs, frame=x)
   scores, start = {}, time.monotonic()
@@ -95,3 +106,12 @@ def _is_prose(x: pd.DataFrame) -> bool:
   if x.shape[1] != 1 or pd.api.types.is_numeric_dtype(x.iloc[:, 0]):
     return False
   return x.iloc[:, 0].fillna('').str.split().str.len().mean() > TEXT_WORDS
+
+
+def _is_image(x: pd.DataFrame) -> bool:
+  """A square of 64 pixels or more, none of them negative."""
+  side = round(x.shape[1] ** 0.5)
+  if side < 8 or side**2 != x.shape[1]:
+    return False
+  numbers = x.select_dtypes('number')
+  return numbers.shape[1] == x.shape[1] and bool(numbers.min().min() >= 0)

@@ -65,7 +65,10 @@ def log_loss(answers: np.ndarray, probability: np.ndarray, classes) -> float:
   """
   if probability.ndim == 2:
     probability = probability / probability.sum(1, keepdims=True)
-    return sk.log_loss(answers, probability, labels=list(classes))
+    # By number: scikit-learn takes the columns in the order of sorted labels.
+    rank = {label: i for i, label in enumerate(classes)}
+    return sk.log_loss([rank[x] for x in answers], probability,
+                       labels=list(range(len(classes))))
   return sk.log_loss(
       (answers == '1').astype(int),
       np.stack([1 - probability, probability], 1), labels=[0, 1])

@@ -15,12 +15,12 @@ from pandas.api.types import is_numeric_dtype
 from sklearn import (
   calibration,
   compose,
+  decomposition,
+  discriminant_analysis,
   dummy,
-  feature_extraction,
   impute,
   kernel_approximation,
   model_selection,
-  naive_bayes,
   neighbors,
   neural_network,
   pipeline,
@@ -30,9 +30,12 @@ from sklearn import (
 from sklearn import ensemble as en
 from sklearn import linear_model as lm
 from sklearn import preprocessing as pre
+from sklearn.base import BaseEstimator, ClassifierMixin
+
+from ace_jax.envs.mle import layout
 
 Solution = Callable[[], object]
-_SEED = 0
+SEED = 0
 
 
 def tabular(*, kind: str, needs: str, frame) -> dict[str, Solution]:
@@ -73,9 +76,9 @@ def _classification(raw, calibrate: bool) -> dict[str, Solution]:
   boost, hist = en.GradientBoostingClassifier, en.HistGradientBoostingClassifier
   logistic = partial(lm.LogisticRegression, max_iter=500)
 
-  def mlp(units, **kwargs):
+  def mlp(units, seed=SEED, **kwargs):
     return neural_network.MLPClassifier(
-        (units,), random_state=_SEED, **kwargs)
+        (units,), random_state=seed, **kwargs)
 
   def svc(**kwargs):
     model = svm.SVC(**kwargs)
@@ -86,8 +89,8 @@ def _classification(raw, calibrate: bool) -> dict[str, Solution]:
     return en.VotingClassifier([(n, models[n]()) for n in names],
                                voting='soft')
 
-  s = {'random_state': _SEED}
-  h = {'random_state': _SEED, 'max_iter': 60, 'early_stopping': False}
+  s = {'random_state': SEED}
+  h = {'random_state': SEED, 'max_iter': 60, 'early_stopping': False}
   models = {
       'dummy': lambda: raw(dummy.DummyClassifier(strategy='prior')),
       'stump': lambda: raw(tree.DecisionTreeClassifier(max_depth=1, **s)),
@@ -100,24 +103,25 @@ def _classification(raw, calibrate: bool) -> dict[str, Solution]:
       'linear_quantile': lambda: raw(
           logistic(), pre.QuantileTransformer(
               n_quantiles=100, output_distribution='normal', **s)),
-      'linear_cv': lambda: scaled(_search(
+      'linear_cv': lambda: scaled(search(
           logistic(), {'C': [0.01, 0.1, 1.0, 10.0]})),
       'knn_15': lambda: scaled(neighbors.KNeighborsClassifier(15)),
       'knn_15_distance': lambda: scaled(
           neighbors.KNeighborsClassifier(15, weights='distance')),
-      'knn_cv': lambda: scaled(_search(
+      'knn_cv': lambda: scaled(search(
           neighbors.KNeighborsClassifier(weights='distance'),
           {'n_neighbors': [3, 7, 15, 31, 61], 'p': [1, 2]})),
       'nystroem_linear': lambda: scaled(
           logistic(), kernel_approximation.Nystroem(n_components=150, **s)),
       'svm_1': lambda: scaled(svc(C=1)),
       'svm_10': lambda: scaled(svc(C=10)),
-      'svm_cv': lambda: scaled(_search(
+      'svm_cv': lambda: scaled(search(
           svm.SVC(), {'C': [0.5, 2, 8, 32], 'gamma': ['scale', 0.02]},
           calibrate)),
       'mlp_64': lambda: scaled(mlp(64, max_iter=80, alpha=0.1)),
-      'mlp_bag': lambda: scaled(en.BaggingClassifier(
-          mlp(32, max_iter=50, alpha=1.0), 5, **s)),
+      'mlp_5': lambda: scaled(en.VotingClassifier(
+          [(str(i), mlp(32, i, max_iter=50, alpha=1.0)) for i in range(5)],
+          voting='soft')),
       'bagged_trees': lambda: raw(en.BaggingClassifier(
           tree.DecisionTreeClassifier(min_samples_leaf=3), 40, **s)),
       'forest_30': lambda: raw(forest(30, min_samples_leaf=2, **s)),
@@ -125,15 +129,15 @@ def _classification(raw, calibrate: bool) -> dict[str, Solution]:
       'forest_leaf_3': lambda: raw(forest(150, min_samples_leaf=3, **s)),
       'forest_wide': lambda: raw(forest(
           100, min_samples_leaf=3, max_features=0.5, **s)),
-      'forest_cv': lambda: raw(_search(
-          forest(80, **s), {'min_samples_leaf': [1, 3, 8],
-                            'max_features': ['sqrt', 0.6]})),
+      'forest_cv': lambda: raw(search(
+          forest(60, **s), {'min_samples_leaf': [1, 4],
+                            'max_features': ['sqrt', 0.5]})),
       'extra_100': lambda: raw(extra(100, **s)),
       'extra_leaf_3': lambda: raw(extra(150, min_samples_leaf=3, **s)),
       'extra_wide': lambda: raw(extra(
           150, min_samples_leaf=2, max_features=0.7, **s)),
-      'extra_cv': lambda: raw(_search(
-          extra(80, **s), {'min_samples_leaf': [1, 3, 8],
+      'extra_cv': lambda: raw(search(
+          extra(80, **s), {'min_samples_leaf': [1, 4],
                            'max_features': ['sqrt', 0.7]})),
       'boost_30': lambda: raw(boost(n_estimators=30, max_features=0.5, **s)),
       'boost_60': lambda: raw(boost(
@@ -148,19 +152,77 @@ def _classification(raw, calibrate: bool) -> dict[str, Solution]:
           **h, min_samples_leaf=30, l2_regularization=3.0)),
       'hist_columns': lambda: raw(hist(
           **h, max_features=0.4, learning_rate=0.08, max_leaf_nodes=16)),
-      'hist_cv': lambda: raw(_search(
-          hist(**h), {'max_leaf_nodes': [5, 15],
-                      'learning_rate': [0.05, 0.12]})),
+      'hist_cv': lambda: raw(search(
+          hist(**h), {'max_leaf_nodes': [5, 12]})),
       'vote_trees': lambda: vote('forest_leaf_3', 'extra_leaf_3', 'hist_slow'),
       'vote_mixed': lambda: vote(
           'linear_scaled', 'extra_wide', 'boost_60', 'mlp_64'),
-      'vote_boosted': lambda: vote('boost_deep', 'hist_columns', 'extra_cv'),
+      'vote_boosted': lambda: vote('boost_deep', 'hist_columns', 'extra_wide'),
       'stack': lambda: en.StackingClassifier(
           [(n, models[n]()) for n in
            ('linear_scaled', 'extra_wide', 'boost_60', 'knn_15')],
           logistic(C=0.3), cv=3),
   }
   return models
+
+
+def image(*, frame) -> dict[str, Solution]:
+  """Labels for an image a row: as for tables, and more by distance.
+
+  Args:
+    frame: [N, C] pixels of the training images.
+  """
+  knn = neighbors.KNeighborsClassifier
+  pca = partial(decomposition.PCA, 30, random_state=SEED)
+  make = pipeline.make_pipeline
+  return tabular(kind='multiclass', needs='label', frame=frame) | {
+      'knn_3': lambda: knn(3),
+      'knn_5_distance': lambda: knn(5, weights='distance'),
+      'pca_knn_3': lambda: make(pca(), knn(3)),
+      'pca_svm_5': lambda: make(pca(), svm.SVC(C=5)),
+      'pca_discriminant': lambda: make(
+          pca(), discriminant_analysis.QuadraticDiscriminantAnalysis(
+              reg_param=0.1)),
+      'svm_squares': lambda: svm.SVC(kernel='poly', degree=2, C=5),
+      'svm_cubes': lambda: svm.SVC(kernel='poly', degree=3, C=5),
+      'mlp_128': lambda: make(
+          pre.MinMaxScaler(), neural_network.MLPClassifier(
+              (128,), alpha=0.3, max_iter=150, random_state=SEED)),
+  }
+
+
+def ordinal(*, frame) -> dict[str, Solution]:
+  """Ordered classes: regressions on the rank, rounded, and a few of labels.
+
+  Args:
+    frame: as in `tabular`.
+  """
+  labels = tabular(kind='multiclass', needs='label', frame=frame)
+  values = tabular(kind='regression', needs='value', frame=frame)
+  plain = ('dummy', 'linear', 'linear_scaled', 'forest_leaf_3', 'hist_slow',
+           'vote_trees', 'vote_mixed')
+  return {
+      f'rounded_{name}': partial(lambda make: Rounded(make()), make)
+      for name, make in values.items()
+      if not name.startswith('dummy') and not name.endswith('_log')
+  } | {name: labels[name] for name in plain}
+
+
+class Rounded(ClassifierMixin, BaseEstimator):
+  """A regression on the rank of ordered classes, rounded to a class."""
+
+  def __init__(self, regressor):
+    self.regressor = regressor
+
+  def fit(self, x, y):
+    self.classes_ = np.array(layout.sorted_classes(y))
+    rank = {label: i for i, label in enumerate(self.classes_)}
+    self.regressor.fit(x, np.array([float(rank[label]) for label in y]))
+    return self
+
+  def predict(self, x):
+    rank = np.rint(self.regressor.predict(x)).astype(int)
+    return self.classes_[np.clip(rank, 0, len(self.classes_) - 1)]
 
 
 def _regression(raw) -> dict[str, Solution]:
@@ -178,15 +240,15 @@ def _regression(raw) -> dict[str, Solution]:
     return compose.TransformedTargetRegressor(
         model, transformer=pre.StandardScaler())
 
-  def mlp(units, **kwargs):
+  def mlp(units, seed=SEED, **kwargs):
     return neural_network.MLPRegressor(
-        hidden_layer_sizes=(units,), random_state=_SEED, **kwargs)
+        hidden_layer_sizes=(units,), random_state=seed, **kwargs)
 
   def vote(*names):
     return en.VotingRegressor([(n, models[n]()) for n in names])
 
-  s = {'random_state': _SEED}
-  h = {'random_state': _SEED, 'max_iter': 80, 'early_stopping': False}
+  s = {'random_state': SEED}
+  h = {'random_state': SEED, 'max_iter': 80, 'early_stopping': False}
   models = {
       'dummy': lambda: raw(dummy.DummyRegressor(strategy='mean')),
       'dummy_median': lambda: raw(dummy.DummyRegressor(strategy='median')),
@@ -203,15 +265,15 @@ def _regression(raw) -> dict[str, Solution]:
       'knn_10': lambda: scaled(neighbors.KNeighborsRegressor(10)),
       'knn_15_distance': lambda: scaled(
           neighbors.KNeighborsRegressor(15, weights='distance')),
-      'knn_cv': lambda: scaled(_search(
+      'knn_cv': lambda: scaled(search(
           neighbors.KNeighborsRegressor(weights='distance'),
           {'n_neighbors': [3, 7, 15, 31, 61], 'p': [1, 2]})),
       'svm_1': lambda: scaled(unit(svm.SVR(C=1))),
       'svm_10': lambda: scaled(unit(svm.SVR(C=10))),
       'svm_log': lambda: scaled(log(unit(svm.SVR(C=3, gamma=0.1)))),
       'mlp_64': lambda: scaled(unit(mlp(64, max_iter=80, alpha=0.1))),
-      'mlp_bag': lambda: scaled(unit(en.BaggingRegressor(
-          mlp(32, max_iter=60, alpha=1.0), 5, **s))),
+      'mlp_5': lambda: scaled(unit(en.VotingRegressor(
+          [(str(i), mlp(32, i, max_iter=60, alpha=1.0)) for i in range(5)]))),
       'bagged_trees': lambda: raw(en.BaggingRegressor(
           tree.DecisionTreeRegressor(min_samples_leaf=3), 40, **s)),
       'forest_30': lambda: raw(forest(
@@ -221,13 +283,13 @@ def _regression(raw) -> dict[str, Solution]:
           120, min_samples_leaf=3, max_features=0.33, **s)),
       'forest_log': lambda: raw(log(forest(
           100, min_samples_leaf=3, max_features=0.6, **s))),
-      'forest_cv': lambda: raw(_search(
+      'forest_cv': lambda: raw(search(
           forest(60, **s), {'min_samples_leaf': [1, 4, 12],
                             'max_features': [0.33, 0.7]})),
       'extra_100': lambda: raw(extra(100, min_samples_leaf=4, **s)),
       'extra_leaf_10': lambda: raw(extra(100, min_samples_leaf=10, **s)),
       'extra_log': lambda: raw(log(extra(100, min_samples_leaf=4, **s))),
-      'extra_cv': lambda: raw(_search(
+      'extra_cv': lambda: raw(search(
           extra(60, **s), {'min_samples_leaf': [1, 4, 12],
                            'max_features': [0.5, 1.0]})),
       'boost_50': lambda: raw(boost(n_estimators=50, **s)),
@@ -246,7 +308,7 @@ def _regression(raw) -> dict[str, Solution]:
           **h, loss='absolute_error', max_leaf_nodes=12)),
       'hist_columns': lambda: raw(hist(
           **h, max_features=0.4, learning_rate=0.08, max_leaf_nodes=16)),
-      'hist_cv': lambda: raw(_search(
+      'hist_cv': lambda: raw(search(
           hist(**h), {'max_leaf_nodes': [5, 15],
                       'learning_rate': [0.05, 0.12]})),
       'vote_trees': lambda: vote('forest_third', 'extra_100', 'hist_slow'),
@@ -260,64 +322,11 @@ def _regression(raw) -> dict[str, Solution]:
   return models
 
 
-def text(*, needs: str) -> dict[str, Solution]:
-  """Solutions for one column of text and two or more classes."""
-  del needs  # every one of them has predict_proba or is used for labels
-  count = feature_extraction.text.CountVectorizer
-  tfidf = partial(feature_extraction.text.TfidfVectorizer, sublinear_tf=True)
-  logistic = partial(lm.LogisticRegression, max_iter=500)
-  make = pipeline.make_pipeline
-  vectors = {
-      'count': count,
-      'tfidf': tfidf,
-      'tfidf_2': partial(tfidf, ngram_range=(1, 2)),
-      'chars': partial(tfidf, analyzer='char_wb', ngram_range=(2, 5),
-                       min_df=3),
-  }
-  heads = {
-      'linear': logistic,
-      'linear_c5': partial(logistic, C=5),
-      'ridge': partial(lm.RidgeClassifier, alpha=2.0),
-      'svm': partial(svm.LinearSVC, C=0.3),
-      'bayes': partial(naive_bayes.MultinomialNB, alpha=0.5),
-      'complement': partial(naive_bayes.ComplementNB, alpha=1.0),
-      'sgd': partial(lm.SGDClassifier, alpha=3e-4, random_state=_SEED),
-  }
-  models = {
-      f'{v}_{m}': partial(lambda v, m: make(v(), m()), vector, head)
-      for v, vector in vectors.items() for m, head in heads.items()}
-  del models['count_linear']
-  forest = partial(en.RandomForestClassifier, 100, random_state=_SEED)
-
-  def both(head):  # words and characters beside each other
-    return make(
-        pipeline.make_union(tfidf(ngram_range=(1, 2)), vectors['chars']()),
-        head)
-
-  models |= {
-      'dummy': lambda: make(count(max_features=1), dummy.DummyClassifier()),
-      'linear': lambda: make(count(), lm.LogisticRegression()),
-      'stump': lambda: make(
-          count(), tree.DecisionTreeClassifier(max_depth=1)),
-      'tree_10': lambda: make(
-          count(), tree.DecisionTreeClassifier(max_depth=10, random_state=0)),
-      'forest': lambda: make(count(min_df=3), forest()),
-      'both_linear': lambda: both(logistic(C=3)),
-      'both_svm': lambda: both(svm.LinearSVC(C=0.2)),
-      'both_linear_cv': lambda: both(_search(
-          logistic(), {'C': [0.5, 2.0, 8.0]})),
-      'vote': lambda: en.VotingClassifier(
-          [(n, models[n]()) for n in
-           ('chars_linear', 'tfidf_2_bayes', 'both_linear')], voting='soft'),
-  }
-  return models
-
-
-def _search(model, grid: dict, calibrate: bool = False):
-  cv = 3
-  search = model_selection.GridSearchCV(model, grid, cv=cv)
-  return calibration.CalibratedClassifierCV(search, cv=3) if (
-      calibrate) else search
+def search(model, grid: dict, calibrate: bool = False):
+  """The model, tuned by three-fold cross-validation."""
+  tuned = model_selection.GridSearchCV(model, grid, cv=3)
+  return calibration.CalibratedClassifierCV(tuned, cv=3) if (
+      calibrate) else tuned
 
 
 def _signed_log(y: np.ndarray) -> np.ndarray:

@@ -34,9 +34,6 @@ PACKAGES = {
     'faraway': (
         '0.0.6', 'd1382f4050e587a1bbb36a903e0109b7'
         '69f20fa42e18cc6be80143d7e6ac1ffd'),
-    'palmerpenguins': (
-        '0.1.6', '5c3be9af84dd703a25f1aaeadeac6ac7'
-        '70cfd38c1620d00089f581c023129ee0'),
     'vadersentiment': (
         '3.3.2', '5d7c06e027fc8b99238edb0d53d970cf'
         '97066ef97654009890b83703849632f9'),
