@@ -21,6 +21,7 @@ class Chart:
   note: str = ''
   spread: str | None = None  # metric drawn as a band around the first
   percent: bool = False
+  quiet: bool = False  # drawn only when it was ever above 0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,6 +30,7 @@ class Figure:
   note: str
   labels: tuple[str, ...]  # legend; empty for a single line
   svg: Markup
+  filled: bool = False  # the legend shows areas, not lines
 
 
 GROUPS = {
@@ -44,6 +46,8 @@ GROUPS = {
               'share of the leaderboard that is tied or beaten'),
         Chart('Groups that teach', {'group/nonzero_advantage_rate': 'groups'},
               'share of groups', 'groups whose rewards differ', percent=True),
+        Chart('Distinct programs', {'program/distinct': 'distinct'},
+              'programs', 'in a step, after normalisation'),
     ),
     'Programs': (
         Chart('Response length', {'sampler/completion_tokens_mean': 'mean'},
@@ -56,15 +60,14 @@ GROUPS = {
                            'exec/timeout_rate': 'time limit',
                            'exec/no_program_rate': 'no program'},
               'share of samples', percent=True),
-        Chart('Distinct programs', {'program/distinct': 'distinct'},
-              'programs', 'in a step, after normalisation'),
         Chart('Failures of the machinery', {'exec/infra_errors': 'errors'},
-              'executions', 'left out of the batch'),
+              'executions', 'left out of the batch', quiet=True),
     ),
     'Policy': (
         Chart('Entropy', {'policy/entropy': 'entropy'}, 'nats per token'),
         Chart('Loss', {'loss/policy': 'policy'}, 'loss'),
-        Chart('Divergence from the reference', {'loss/kl': 'KL'}, 'nats'),
+        Chart('Divergence from the reference', {'loss/kl': 'KL'}, 'nats',
+              quiet=True),
         Chart('Largest ratio', {'policy/ratio_max': 'ratio'}, 'π / π old'),
         Chart('Clipped', {'policy/clip_fraction': 'clipped'},
               'share of tokens', percent=True),
@@ -101,7 +104,7 @@ def draw(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[Figure]]:
       if '/' in key and isinstance(value, (int, float)):
         points.setdefault(key, []).append((row['step'], value))
   groups = {name: [_draw(chart, points) for chart in charts
-                   if any(key in points for key in chart.keys)]
+                   if _worth_drawing(chart, points)]
             for name, charts in GROUPS.items()}
   known = {key for charts in GROUPS.values() for chart in charts
            for key in (*chart.keys, chart.spread)}
@@ -109,6 +112,12 @@ def draw(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[Figure]]:
       _draw(Chart(key, {key: key}, key.rsplit('/')[-1]), points)
       for key in sorted(points.keys() - known)]
   return {name: figures for name, figures in groups.items() if figures}
+
+
+def _worth_drawing(chart: Chart, points) -> bool:
+  drawn = [points[key] for key in chart.keys if key in points]
+  return bool(drawn) and not (
+      chart.quiet and all(y <= 0 for line in drawn for _, y in line))
 
 
 def _draw(chart: Chart, points) -> Figure:
@@ -157,4 +166,4 @@ def draw_outcomes(
   svg = plots.stacked_bars(
       list(zip(steps[::width], counts, strict=True)), OUTCOMES,
       title='What became of the samples')
-  return Figure('What became of the samples', '', OUTCOMES, svg)
+  return Figure('What became of the samples', '', OUTCOMES, svg, filled=True)

@@ -26,6 +26,7 @@ from ace_jax.buffer import ledger as ledger_lib
 from ace_jax.report import charts, metrics, plots, source, table
 
 HERE = pathlib.Path(__file__).parent
+MAX_VALUE_ROWS = 100
 NUM_PROGRAMS = 12  # where the run has no config.json to say it
 # A sample says more the later it was taken.
 SAMPLED_FROM = ('after', 'train', 'before', 'imitation')
@@ -73,7 +74,8 @@ def render(workdir: pathlib.Path) -> str:
   training = [row for row in attempts if row['phase'] == 'train']
   figures = charts.draw(rows)
   if outcomes := charts.draw_outcomes(training):
-    figures.setdefault('Programs', []).insert(0, outcomes)
+    figures = {'Learning': []} | figures
+    figures['Learning'].append(outcomes)
   style = (HERE / 'report.css').read_text(encoding='utf-8')
   digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
   return _template().render(
@@ -87,6 +89,7 @@ def render(workdir: pathlib.Path) -> str:
       splits={'held_out': 'Held-out tasks', 'train': 'Training tasks'},
       dumbbells=_dumbbells(results),
       groups=figures,
+      values=_values(rows),
       samples=samples,
       config=_flatten(config),
       versions=_flatten(versions),
@@ -102,7 +105,8 @@ def _template() -> jinja2.Template:
       finalize=lambda x: x if isinstance(x, Markup) else source.visible(x))
   env.filters |= {
       'number': plots.number,
-      'percent': lambda value: plots.number(value, percent=True),
+      'percent': lambda x: '–' if x is None else f'{100 * x:.0f}\u202f%',
+      'rate': lambda x: '–' if x is None else f'{x:.3f}',
       'python': source.highlight,
   }
   return env.get_template('report.html.j2')
@@ -175,7 +179,7 @@ def _status(config, rows, results) -> str:
   if not steps:
     where = 'warm start' if rows else 'no step yet'
   else:
-    where = f'RL step {max(steps)}' + (f' of {total}' if total else '')
+    where = f'{max(steps) + 1} RL steps' + (f' of {total}' if total else '')
   return f'unfinished: {where}'
 
 
@@ -203,15 +207,28 @@ def _headline(results) -> list[dict[str, Any]]:
   for row in results:
     if not row['pooled']:
       continue
-    for key, label, percent in (('human_rank', 'HumanRank', False),
-                                ('valid_rate', 'Valid programs', True)):
+    for key, label, form in (('human_rank', 'HumanRank', 'rate'),
+                             ('valid_rate', 'Valid programs', 'percent')):
       sides = [row[phase] or {} for phase in table.PHASES]
       cards.append({
-          'label': label, 'where': names[row['split']], 'percent': percent,
+          'label': label, 'where': names[row['split']], 'form': form,
           'before': sides[0].get(key), 'after': sides[1].get(key),
           'change': (row['change'] or {}).get(key),
           'error': (row['change'] or {}).get(f'{key}_se')})
   return cards
+
+
+def _values(rows) -> list[dict[str, Any]]:
+  """The curves as tables, for who cannot see them; long runs thinned."""
+  tables = []
+  for phase in dict.fromkeys(row['phase'] for row in rows):
+    steps = [row for row in rows if row['phase'] == phase]
+    every = -(-len(steps) // MAX_VALUE_ROWS)
+    keys = dict.fromkeys(key for row in steps for key in row if '/' in key)
+    tables.append({
+        'phase': phase, 'every': every, 'keys': sorted(keys),
+        'rows': steps[::every]})
+  return tables
 
 
 def _dumbbells(results) -> list[charts.Figure]:

@@ -14,8 +14,10 @@ from collections.abc import Sequence
 from markupsafe import Markup, escape
 
 WIDTH, HEIGHT = 340, 190
-LEFT, RIGHT, TOP, BOTTOM = 46, 10, 24, 34
-MAX_HOVERS = 120  # a chart's size stays bounded, however long the run
+LEFT, RIGHT, TOP, BOTTOM = 50, 10, 24, 34
+# A chart's size stays bounded, however long the run.
+MAX_POINTS = 480
+MAX_HOVERS = 120
 SMOOTH_FROM = 24  # points from which on a running mean is drawn
 
 
@@ -47,14 +49,14 @@ def number(value: float | None, *, percent: bool = False) -> str:
     return f'{100 * value:.3g} %'
   if abs(value) >= 1000:
     return f'{value:,.0f}'
-  return f'{value + 0.0:.3g}'
+  return f'{value + 0.0:.3g}'.replace('e-0', 'e-')
 
 
 def ticks(low: float, high: float, *, count: int = 4) -> list[float]:
   """Round numbers, a step of 1, 2 or 5 × 10ⁿ apart, that enclose the range."""
   if high - low <= 1e-12 * max(abs(low), abs(high), 1e-300):
-    margin = abs(low) * 0.1 or 1.0
-    low, high = low - margin, high + margin
+    margin = abs(low) * 0.1
+    low, high = low - margin, high + (margin or 1.0)
   rough = (high - low) / count
   size = 10.0 ** math.floor(math.log10(rough))
   step = next(size * m for m in (1, 2, 5, 10) if size * m >= rough * 0.999)
@@ -65,14 +67,26 @@ def ticks(low: float, high: float, *, count: int = 4) -> list[float]:
 
 
 def smooth(values: Sequence[float]) -> list[float]:
-  """An exponential running mean over about a tenth of the run."""
-  keep = 1 - 1 / max(2.0, len(values) / 10)
-  total = weight = 0.0
-  means = []
-  for value in values:
-    total, weight = keep * total + value, keep * weight + 1
-    means.append(total / weight)
-  return means
+  """A centred mean, so without lag, over about a tenth of the run."""
+  half = max(1, len(values) // 20)
+  windows = (values[max(0, i - half):i + half + 1] for i in range(len(values)))
+  return [math.fsum(window) / len(window) for window in windows]
+
+
+def thin(s: Series) -> Series:
+  """At most MAX_POINTS points: means of neighbours, each at its last x."""
+  width = math.ceil(len(s.points) / MAX_POINTS)
+  if width <= 1:
+    return s
+
+  def means(values: Sequence[float]) -> list[float]:
+    parts = (values[i:i + width] for i in range(0, len(values), width))
+    return [math.fsum(part) / len(part) for part in parts]
+
+  xs = [x for x, _ in s.points]
+  ends = [xs[min(i + width, len(xs)) - 1] for i in range(0, len(xs), width)]
+  points = list(zip(ends, means([y for _, y in s.points]), strict=True))
+  return Series(s.label, points, s.spread and means(s.spread))
 
 
 def line_chart(
@@ -84,6 +98,7 @@ def line_chart(
     percent: bool = False,
 ) -> Markup:
   """Lines over steps, with the values of a step shown while hovering it."""
+  series = [thin(s) for s in series]
   points = [point for s in series for point in s.points]
   if not points:
     raise ValueError(f'{title}: no points')
@@ -93,8 +108,10 @@ def line_chart(
     if s.spread is not None:
       values += [y + sign * d for (_, y), d in zip(
           s.points, s.spread, strict=True) for sign in (-1, 1)]
-  y_ticks = [0.0, 0.25, 0.5, 0.75, 1.0] if percent else ticks(
-      min(values), max(values))
+  if percent:  # the whole range, unless that would hide small shares
+    y_ticks = ticks(0.0, max(values) if max(values) <= 0.5 else 1.0)
+  else:
+    y_ticks = ticks(min(values), max(values))
 
   def x_at(x: float) -> float:
     share = (x - x_low) / (x_high - x_low) if x_high > x_low else 0.5
@@ -205,11 +222,11 @@ def dumbbells(
     rows: (label, (mean, error), (mean, error)); either may be None.
     title: what is shown, for the label.
   """
-  height, left, right, top = 24, 118, 14, 8
+  width, height, left, right, top = 400, 24, 132, 16, 8
   bottom = top + height * len(rows)
 
   def x_at(value: float) -> float:
-    return left + min(max(value, 0.0), 1.0) * (WIDTH - left - right)
+    return left + min(max(value, 0.0), 1.0) * (width - left - right)
 
   parts, said = [], []
   for value in (0, 0.25, 0.5, 0.75, 1):
@@ -225,7 +242,7 @@ def dumbbells(
     told = f'{label}: before {number(means[0])}, after {number(means[1])}'
     said.append(told)
     shapes = [element('title', told),
-              element('rect', x=0, y=y - height / 2, width=WIDTH,
+              element('rect', x=0, y=y - height / 2, width=width,
                       height=height),
               element('text', name, x=left - 10, y=y + 4, class_='label end')]
     if None not in means:
@@ -238,10 +255,11 @@ def dumbbells(
         shapes.append(element(
             'line', x1=x_at(mean - error), x2=x_at(mean + error), y1=y, y2=y,
             class_=f'error {kind}'))
-      shapes.append(element('circle', cx=x_at(mean), cy=y, r=4.5, class_=kind))
+      shapes.append(element('circle', cx=x_at(mean), cy=y, class_=kind,
+                            r=5 if kind == 'before' else 4))
     parts.append(element('g', *shapes, class_='row'))
   return element(
-      'svg', *parts, viewBox=f'0 0 {WIDTH} {bottom + 20}', role='img',
+      'svg', *parts, viewBox=f'0 0 {width} {bottom + 20}', role='img',
       class_='chart dumbbells',
       aria_label=f'{title}, before and after RL. {". ".join(said)}.')
 
