@@ -20,7 +20,12 @@ weigh. Arrays are [Q, G]: Q groups of G attempts; seconds.
 import jax
 import jax.numpy as jnp
 
-from ace_jax.core.masked import masked_count, masked_max, masked_sum
+from ace_jax.core.masked import (
+  masked_count,
+  masked_max,
+  masked_mean,
+  masked_sum,
+)
 from ace_jax.core.shapes import check_shapes
 
 
@@ -111,26 +116,22 @@ def weights(
   if rule == 'none':
     return is_live_QG.astype(jnp.float32)
   if rule == 'paper':
-    # Relative to the longest: equal durations are then exactly 1 each, and so
-    # are their mean and their weight.
-    longest = jnp.maximum(masked_max(delta_QG, mask_QG), 0)
-    relative_QG = jnp.where(longest > 0, delta_QG / longest, 1)
-    raw_QG = unit_durations(
-        relative_QG, mask_QG, unit=unit, task_ids_Q=task_ids_Q
-    )
+    raw_QG = delta_QG
   elif rule == 'propensity':
     if propensity_QG is None:
       raise ValueError("rule 'propensity' needs propensity_QG")
-    inverse_QG = 1 / jnp.maximum(propensity_QG, floor)
-    largest = masked_max(inverse_QG, mask_QG)
     # The slowest member of a group has its largest 1/P.
-    raw_QG = unit_durations(
-        inverse_QG / largest, mask_QG, unit=unit, task_ids_Q=task_ids_Q
-    )
+    raw_QG = 1 / jnp.maximum(propensity_QG, floor)
   else:
     raise ValueError(f'rule is none, paper or propensity, not {rule!r}')
-  count = jnp.maximum(masked_count(mask_QG), 1)
-  weight_QG = raw_QG / (masked_sum(raw_QG, mask_QG) / count)
+  # As what is missing to the largest: that is exactly 0 for equal durations,
+  # whatever the order of the sums and divisions in a mean.
+  largest = masked_max(raw_QG, mask_QG)
+  missing_QG = jnp.where(largest > 0, (raw_QG - largest) / largest, 0)
+  missing_QG = unit_durations(
+      missing_QG, mask_QG, unit=unit, task_ids_Q=task_ids_Q
+  )
+  weight_QG = (1 + missing_QG) / (1 + masked_mean(missing_QG, mask_QG))
   weight_QG = jnp.clip(weight_QG, clip_low, clip_high).astype(jnp.float32)
   return jnp.where(is_live_QG, weight_QG, 0)
 

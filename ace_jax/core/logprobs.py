@@ -45,15 +45,15 @@ def token_logprobs(
         hidden_CD, unembedding_DV, preferred_element_type=jnp.float32
     )
     logits_CV = logits_CV / temperature
-    norm_C = jax.nn.logsumexp(logits_CV, axis=-1)
+    norm_C = jax.nn.logsumexp(logits_CV, axis=1)
     # A comparison instead of a gather: its transpose fuses into the softmax,
     # where a gather's would scatter into one more array of this width.
     is_target_CV = targets_C[:, None] == jnp.arange(logits_CV.shape[1])
-    logp_C = jnp.sum(jnp.where(is_target_CV, logits_CV, 0), axis=-1) - norm_C
+    logp_C = jnp.sum(jnp.where(is_target_CV, logits_CV, 0), axis=1) - norm_C
     if not entropy:
       return logp_C, None
     p_CV = jnp.exp(logits_CV - norm_C[:, None])
-    return logp_C, norm_C - jnp.sum(p_CV * logits_CV, axis=-1)
+    return logp_C, norm_C - jnp.sum(p_CV * logits_CV, axis=1)
 
   # Equal chunks need the least padding. Chunk n takes every N-th token, so
   # that each chunk lies on all devices when X is sharded.

@@ -38,7 +38,7 @@ def transform_logits(
     top_BK = jax.lax.optimization_barrier(jax.lax.top_k(logits_BV, top_k)[0])
     logits_BV = jnp.where(logits_BV < top_BK[:, -1:], -jnp.inf, logits_BV)
   if top_p < 1:
-    p_BV = jax.nn.softmax(logits_BV, axis=-1)
+    p_BV = jax.nn.softmax(logits_BV, axis=1)
     least_B1 = _least_kept(p_BV, top_p)
     logits_BV = jnp.where(p_BV < least_B1, -jnp.inf, logits_BV)
   return logits_BV
@@ -54,13 +54,13 @@ def _least_kept(p_BV: jax.Array, top_p: float) -> jax.Array:
     low_B1, high_B1 = bounds
     middle_B1 = (low_B1 + high_B1) / 2
     kept_BV = jnp.where(p_BV >= middle_B1, p_BV, 0)
-    is_enough_B1 = jnp.sum(kept_BV, axis=-1, keepdims=True) >= top_p
+    is_enough_B1 = jnp.sum(kept_BV, axis=1, keepdims=True) >= top_p
     return (
         jnp.where(is_enough_B1, middle_B1, low_B1),
         jnp.where(is_enough_B1, high_B1, middle_B1),
     )
 
-  high_B1 = jnp.max(p_BV, axis=-1, keepdims=True)
+  high_B1 = jnp.max(p_BV, axis=1, keepdims=True)
   bounds = jnp.zeros_like(high_B1), high_B1
   return jax.lax.fori_loop(0, 32, bisect, bounds)[0]
 
@@ -68,8 +68,8 @@ def _least_kept(p_BV: jax.Array, top_p: float) -> jax.Array:
 def _argmax(x_BV: jax.Array) -> jax.Array:
   """The first of the greatest; on a CPU many times faster than jnp.argmax."""
   V = x_BV.shape[1]
-  is_top_BV = x_BV == jnp.max(x_BV, axis=-1, keepdims=True)
-  return jnp.min(jnp.where(is_top_BV, jnp.arange(V), V - 1), axis=-1)
+  is_top_BV = x_BV == jnp.max(x_BV, axis=1, keepdims=True)
+  return jnp.min(jnp.where(is_top_BV, jnp.arange(V), V - 1), axis=1)
 
 
 def sample(
@@ -108,6 +108,6 @@ def sample(
   # The greatest of logits + Gumbel noise is a draw from their softmax.
   noise_BV = jnp.where(is_greedy[..., None], 0, noise_BV)
   token_B = _argmax(logits_BV + noise_BV)
-  chosen_B = jnp.take_along_axis(logits_BV, token_B[:, None], axis=-1)[:, 0]
-  logp_B = chosen_B - jax.nn.logsumexp(logits_BV, axis=-1)
+  chosen_B = jnp.take_along_axis(logits_BV, token_B[:, None], axis=1)[:, 0]
+  logp_B = chosen_B - jax.nn.logsumexp(logits_BV, axis=1)
   return token_B.astype(jnp.int32), jnp.where(is_greedy, 0.0, logp_B)
