@@ -1,7 +1,7 @@
 """Small charts as inline SVG: no scripts, no styles of their own.
 
 Colours, fonts and what hovering shows come from `report.css` by class. Every
-text goes through `markupsafe`, so a task may be called anything.
+text is escaped, so a task may be called anything.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ import math
 from collections.abc import Sequence
 
 from markupsafe import Markup, escape
+
+from ace_jax.report import source
 
 WIDTH, HEIGHT = 340, 190
 LEFT, RIGHT, TOP, BOTTOM = 50, 10, 24, 34
@@ -31,14 +33,17 @@ class Series:
 def element(name: str, *content: object, **attributes: object) -> Markup:
   """`class_` and `stroke_width` become `class` and `stroke-width`."""
   text = ''.join(
-      f' {key.rstrip("_").replace("_", "-")}="{escape(_short(value))}"'
+      f' {key.rstrip("_").replace("_", "-")}="{_safe(value)}"'
       for key, value in attributes.items() if value is not None)
-  return Markup(f'<{name}{text}>{"".join(map(escape, content))}</{name}>')
+  return Markup(f'<{name}{text}>{"".join(map(_safe, content))}</{name}>')
 
 
-def _short(value: object) -> object:
-  return f'{value:.2f}'.rstrip('0').rstrip('.') if isinstance(
-      value, float) else value
+def _safe(value: object) -> Markup:
+  if isinstance(value, Markup):
+    return value
+  if isinstance(value, float):
+    return Markup(f'{value:.2f}'.rstrip('0').rstrip('.'))
+  return escape(source.visible(value))
 
 
 def number(value: float | None, *, percent: bool = False) -> str:

@@ -34,4 +34,6 @@ def highlight(program: str) -> Markup:
     return escape(program)
   lexer = pygments.lexers.PythonLexer(stripnl=False, ensurenl=False)
   formatter = pygments.formatters.HtmlFormatter(nowrap=True)
-  return Markup(pygments.highlight(program, lexer, formatter))
+  shown = Markup(pygments.highlight(program, lexer, formatter))
+  # The formatter ends the last line even where the program does not.
+  return shown if program.endswith('\n') else shown.removesuffix('\n')
