@@ -209,7 +209,7 @@ class _Sites:
             pending = pending | self._reached(head)
         for body in inner:
           self._visit(body, pending)
-      elif not isinstance(statement, _LEAVES) and not _is_future(statement):
+      elif not isinstance(statement, _LEAVES):
         reached = pending | self._reached(statement)
         if statement is last_import:
           reached |= {_IMPORTED}

@@ -202,6 +202,12 @@ def test_programs_that_are_left_alone(program):
     ('f = lambda x: m.predict(x)', [[]]),
     ('def f(x):\n  return m.predict(x)\np = f(x)', [[], [], [4]]),
     ('for p in m.predict(x): print(p)\nq = 1', [[4], [4]]),
+    ('m = Ridge(); m.fit(x)', [[2, 3]]),
+    ('with open("a") as f:\n  x = 1\n  y = 2', [[], [1], []]),
+    ('with open("a") as f:\n  def g():\n    x = 1\n  y = 2',
+     [[], [], [], [1]]),
+    ('def g(x):\n  return f(x)\ndef f(x):\n  return m.predict(x)\np = g(x)',
+     [[], [], [], [], [4]]),
     ('while True:\n  break\n  m.fit(x)', [[], [], [3]]),
     ('@dec\nclass A:\n  m = Lasso()', [[], [], [2]]),
     ('match x:\n  case 1:\n    m.fit()', [[], [], [3]]),
@@ -217,6 +223,12 @@ def test_where_the_prints_go(program, expected):
     parts = line.split(f'[[{NONCE}:')[1:]
     found.append([int(part[0]) for part in parts])
   assert found == expected
+
+
+@pytest.mark.parametrize('source', ['import b', 'import', 'import a; x = 1'])
+def test_anything_but_a_print_is_refused(monkeypatch, source):
+  monkeypatch.setattr(lib, '_append', lambda *_: source)
+  assert lib.instrument('import a', NONCE) == 'import a'
 
 
 def test_milestones_count_once_and_in_order():
