@@ -34,9 +34,13 @@ LAYERS = (
 )
 MAX_LINES = 350
 # Nobody swallows what he did not expect, but for the pool's workers, which
-# hand every exception over to the loop, and the frame around a program, whose
-# exceptions are its own.
-CATCH_ALL = {'sandbox/pool.py', 'sandbox/spawner/program.py'}
+# hand every exception over to the loop, and two forked children: the frame
+# around a program, and a probe, which tells its parent through a pipe.
+CATCH_ALL = {
+    'sandbox/pool.py',
+    'sandbox/spawner/levels.py',
+    'sandbox/spawner/program.py',
+}
 CATCH_ALL_NAMES = {'Exception', 'BaseException'}
 
 FILES = sorted((ROOT / 'ace_jax').rglob('*.py'))
