@@ -147,35 +147,38 @@ EOF
 }
 
 setup() {  # setup [dev]
-  local python device stamp made files file
+  local python device base made files file
   python=$(find_python) || exit 1
   device=$(find_device) || exit 1
   files=("$root/requirements.txt")
   [[ $device == cpu ]] || files+=("$root/requirements-$device.txt")
-  stamp=$venv/stamp${1:+-$1}
-  [[ -z ${1:-} ]] || files+=("$root/requirements-$1.txt")
-  made=$(digest "$python" "$device" "${files[@]}")
-  if [[ -x $venv/bin/python && -r $stamp && $(<"$stamp") == "$made" ]]; then
+  base=$(digest "$python" "$device" "${files[@]}")
+  made=$base
+  if [[ ${1:-} == dev ]]; then
+    files+=("$root/requirements-dev.txt")
+    made=$(digest "$python" "$device" "${files[@]}")
+  fi
+  # A line for each set of requirements that this environment satisfies.
+  if [[ -x $venv/bin/python ]] && grep -qsx "$made" "$venv/satisfies"; then
     return
   fi
-  # The base is stamped apart from its extras: adding the test packages to an
-  # environment that is right does not make it again.
-  local base
-  base=$(digest "$python" "$device")
-  if [[ ! -r $venv/base || $(<"$venv/base") != "$base" ]]; then
+  # Another Python, device or place needs another environment.
+  local kind
+  kind=$(digest "$python" "$device")
+  if [[ ! -r $venv/kind || $(<"$venv/kind") != "$kind" ]]; then
     make_venv "$python"
-    printf '%s\n' "$base" >"$venv/base"
+    printf '%s\n' "$kind" >"$venv/kind"
   fi
   : >"$log"
   case $device in
     gpu) say 'installing for NVIDIA GPUs (several GB, once)' ;;
-    tpu) say 'installing for TPUs (about 1 GB, once)' ;;
+    tpu) say 'installing for TPUs (about 1.5 GB on disk, once)' ;;
     *) say 'installing for the CPU (about 1 GB on disk, once)' ;;
   esac
   local options=()
   for file in "${files[@]}"; do options+=(-r "$file"); done
   pip_install "${options[@]}" || explain_pip
-  printf '%s\n' "$made" >"$stamp"
+  printf '%s\n' "$base" "$made" >"$venv/satisfies"
 }
 
 # The tests' torch: the CPU build or none, unless torch was asked for by name.
@@ -185,7 +188,7 @@ sys.exit(u.find_spec("torch") is None)' && return
   local build=torch==2.13.0
   [[ $(uname -s) != Linux ]] || build+=+cpu
   : >"$log"
-  say "installing $build (about 700 MB on disk, once)"
+  say "installing $build (about 800 MB on disk, once)"
   pip_install "$build" && return
   if [[ ,${ACE_JAX_REQUIRE:-}, == *,torch,* ]]; then
     say 'no CPU build was found; taking what there is'
@@ -200,31 +203,25 @@ sys.exit(u.find_spec("torch") is None)' && return
 # --- What to run -------------------------------------------------------------
 
 train() {
-  local config='' workdir='' arg next=''
-  for arg in "$@"; do
-    [[ $next != config ]] || config=$arg
-    [[ $next != workdir ]] || workdir=$arg
-    next=''
-    case $arg in
-      --config=* | -config=*) config=${arg#*=} ;;
-      --config | -config) next=config ;;
-      --workdir=* | -workdir=*) workdir=${arg#*=} ;;
-      --workdir | -workdir) next=workdir ;;
+  local config=$root/configs/quickstart.py workdir='' args=()
+  while (($#)); do
+    case $1 in
+      --config=*) config=${1#*=} ;;
+      --config) config=${2:-} && shift ;;
+      --workdir=*) workdir=${1#*=} ;;
+      --workdir) workdir=${2:-} && shift ;;
+      *) args+=("$1") ;;
     esac
+    shift || die '--config and --workdir need a value'
   done
-  local flags=()
-  if [[ -z $config ]]; then
-    config=$root/configs/quickstart.py
-    flags+=("--config=$config")
-  fi
-  if [[ -z $workdir ]]; then
-    flags+=("--workdir=$root/workdirs/$(basename "${config%%:*}" .py)")
-  fi
+  # From any directory, configs/NAME.py means the one beside this script.
+  if [[ ! -e $config && -e $root/$config ]]; then config=$root/$config; fi
+  workdir=${workdir:-$root/workdirs/$(basename "${config%%:*}" .py)}
   setup
   "$venv/bin/python" -P -m ace_jax.envs.mle prepare
   "$venv/bin/python" -P -m ace_jax.sandbox prepare
   exec "$venv/bin/python" -P -m ace_jax.main \
-    ${flags[@]+"${flags[@]}"} "$@"
+    "--config=$config" "--workdir=$workdir" ${args[@]+"${args[@]}"}
 }
 
 run_tests() {

@@ -105,6 +105,23 @@ def test_the_second_run_installs_nothing(checkout):
   assert len(checkout.calls('ace_jax.main')) == 1
 
 
+def test_adding_the_tests_packages_keeps_the_rest(checkout):
+  checkout.run()
+  checkout.run('test')
+  assert len(checkout.calls('-m pip')) == 1
+  for args in ((), ('test',)):
+    checkout.run(*args)
+    assert checkout.calls('-m pip') == []
+
+
+def test_another_device_gets_another_environment(checkout):
+  checkout.run()
+  left = checkout.root / '.venv' / 'left'
+  left.touch()
+  checkout.run(ACE_JAX_DEVICE='gpu')
+  assert not left.exists()
+
+
 def test_new_requirements_are_installed(checkout):
   checkout.run()
   (checkout.root / 'requirements.txt').write_text('jax>=99\n')
@@ -113,13 +130,23 @@ def test_new_requirements_are_installed(checkout):
 
 
 def test_a_config_of_ones_own_gets_a_workdir_of_its_name(checkout):
-  checkout.run('--config=configs/smoke.py')
+  checkout.run('--config=c.py', '--mode=report')
   (main,) = checkout.calls('ace_jax.main')
-  assert main.count('--config=') == 1
-  assert f'--workdir={checkout.root}/workdirs/smoke ' in main
+  assert main == (
+      f'-m ace_jax.main --config=c.py --workdir={checkout.root}/workdirs/c '
+      '--mode=report'
+  )
   checkout.run('--config', 'c.py', '--workdir', 'here')
   (main,) = checkout.calls('ace_jax.main')
-  assert main == '-m ace_jax.main --config c.py --workdir here'
+  assert main == '-m ace_jax.main --config=c.py --workdir=here'
+
+
+def test_the_checkouts_configs_are_found_from_anywhere(checkout):
+  (checkout.root / 'configs').mkdir()
+  (checkout.root / 'configs' / 'smoke.py').touch()
+  checkout.run('--config=configs/smoke.py')
+  (main,) = checkout.calls('ace_jax.main')
+  assert f'--config={checkout.root}/configs/smoke.py ' in main
 
 
 @pytest.mark.parametrize('device', ['gpu', 'tpu'])
@@ -206,6 +233,9 @@ def test_help_and_mistakes(checkout):
   done = checkout.run('--help')
   assert done.returncode == 0
   assert './run.sh test' in done.stdout
+  done = checkout.run('--config')
+  assert done.returncode == 1
+  assert '--config and --workdir need a value' in done.stderr
   done = checkout.run('trian')
   assert done.returncode == 1
   assert 'unknown command: trian' in done.stderr
