@@ -43,7 +43,10 @@ def read(path: pathlib.Path) -> Elf:
   table = dict(tags)[_STRTAB]
   strings = next(at + table - address for address, at, length in loads
                  if address <= table < address + length)
-  text = lambda n: data[strings + n:data.index(b'\0', strings + n)].decode()
+
+  def text(n: int) -> str:
+    return data[strings + n:data.index(b'\0', strings + n)].decode()
+
   run = [n for tag, n in tags if tag in (_RPATH, _RUNPATH)]
   return Elf(
       needed=tuple(text(n) for tag, n in tags if tag == _NEEDED),

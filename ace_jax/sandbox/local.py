@@ -21,6 +21,7 @@ import logging
 import os
 import pathlib
 import queue
+import select
 import shutil
 import socket
 import subprocess
@@ -97,6 +98,10 @@ class LocalSandbox:
     meter = (f'cgroup v{self.cgroup}' if self.cgroup else 'sums over /proc')
     why = f' ({"; ".join(self.reasons)})' if self.reasons else ''
     return f'sandbox: local, level {self.level}, metered by {meter}{why}'
+
+  @property
+  def spawner_pid(self) -> int:
+    return self._spawner.pid
 
   def _make_config(self, levels: tuple[str, ...], use_cgroups: bool
                    ) -> dict[str, Any]:
@@ -262,7 +267,10 @@ class _Spawner:
     return self._process.pid
 
   def is_alive(self) -> bool:
-    return self._process.poll() is None
+    """Whether it takes runs: it may be on its way out."""
+    hung_up = select.poll()
+    hung_up.register(self._control, 0)
+    return self._process.poll() is None and not hung_up.poll(0)
 
   def start_guard(self, slot: int, sock: socket.socket) -> None:
     wire.post(self._control, {'slot': slot}, [sock.fileno()])

@@ -117,7 +117,7 @@ class Pool:
         result = self._run(job)
         if self._finish is not None and not self._closed:
           result = self._finish(job, result)
-      except BaseException as error:  # the boundary: it reaches take()
+      except BaseException as error:  # noqa: BLE001, it reaches take()
         with self._changed:
           if not self._closed:
             self._error = self._error or error

@@ -31,7 +31,7 @@ import sys
 from ace_jax.sandbox import base, elf
 from ace_jax.sandbox.spawner import confine, tree
 
-_VERSION = 1  # of this recipe; change it with what is built
+_VERSION = 2  # of this recipe; change it with what is built
 PACKAGES = ('numpy', 'pandas', 'scipy', 'scikit-learn', 'pytz', 'tzdata')
 _OPTIONAL = ('pytz', 'tzdata')
 _LEFT_OUT_OF_STDLIB = frozenset((
@@ -48,6 +48,7 @@ _CHECK = """
 import sys
 outside = [p for p in sys.path if not p.startswith(sys.argv[1])]
 assert not outside, f'the runtime would import from {outside}'
+assert sys.version == sys.argv[2], f'another interpreter: {sys.version}'
 import numpy, pandas, scipy.stats, sklearn.ensemble, sklearn.datasets
 import ssl, sqlite3, zlib, lzma, bz2, ctypes
 try:
@@ -167,8 +168,9 @@ def _build(path: pathlib.Path,
     compileall.compile_dir(python, quiet=2, stripdir=str(made),
                            prependdir=str(path), workers=1)
     _open_to_all(made)
-    subprocess.run([binary, '-s', '-P', '-B', '-c', _CHECK, str(python)],
-                   check=True, env=confine.ENVIRONMENT, timeout=120)
+    subprocess.run(
+        [binary, '-s', '-P', '-B', '-c', _CHECK, str(python), sys.version],
+        check=True, env=confine.ENVIRONMENT, timeout=120)
     (made / 'manifest.json').write_text(json.dumps({'libs': libs}))
     os.chmod(made / 'manifest.json', 0o644)
     try:
@@ -234,15 +236,15 @@ def _libraries(python: pathlib.Path, binary: pathlib.Path) -> list[str]:
       if name in provided or name in seen:
         continue
       seen.add(name)
-      found = elf.find(name, system)
-      if found is not None:
-        libs.add(found)
-        queue.append(pathlib.Path(found))
-      elif (base_lib / name).exists():
+      # The interpreter's own first: the system may have another libpython.
+      if str(base_lib) not in system and (base_lib / name).exists():
         own.mkdir(exist_ok=True)
         shutil.copy2(base_lib / name, own / name)
         queue.append(own / name)
         elf.set_runpath(binary, '$ORIGIN/../lib')
+      elif (found := elf.find(name, system)) is not None:
+        libs.add(found)
+        queue.append(pathlib.Path(found))
   return sorted(libs)
 
 

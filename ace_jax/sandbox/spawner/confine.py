@@ -94,7 +94,8 @@ def enter_l2(setup: Setup, slot: int, work: str, public_dir: str | None
   if setup.landlock:
     devices = [f'/dev/{name}' for name in tree.DEVICES]
     landlock.restrict(
-        read=[setup.runtime, *setup.libs, *([public_dir] if public_dir else [])],
+        read=[setup.runtime, *setup.libs,
+              *([public_dir] if public_dir else [])],
         write=[f'{work}/submission', f'{work}/tmp', *devices])
   if setup.seccomp:
     seccomp.install(unix_sockets=False, shared_ipc=True,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import itertools
 import os
 import stat
 
@@ -59,7 +60,7 @@ def harvest(directory: int, max_bytes: int, skip: str) -> dict[str, bytes]:
     skip: a name to leave out.
   """
   with os.scandir(directory) as entries:
-    names = [e.name for e, _ in zip(entries, range(_MAX_ENTRIES))]
+    names = [e.name for e in itertools.islice(entries, _MAX_ENTRIES)]
   names = [n for n in names if _is_text(n) and n not in (skip, SUBMISSION)]
   found: dict[str, bytes] = {}
   for name in (SUBMISSION, *sorted(names)):

@@ -9,6 +9,7 @@ dies of anything else the client sees that its reply never came.
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import select
 import signal
@@ -16,7 +17,7 @@ import socket
 import time
 from typing import Any
 
-from . import files, linux, meters, program, stage, tree, wire
+from . import files, meters, program, stage, tree, wire
 from .setup import Setup
 
 _SETTLE_S = 10.0  # for our own machinery: to get ready, to see all dead
@@ -122,17 +123,17 @@ class _Run:
           max_processes=setup.max_processes)
       self._group.add(main)
       return
-    if setup.level == 'L3':
-      list_pids = lambda: [
-          int(n) for n in os.listdir(proc) if n.isdigit() and n != '1']
-      kept = lambda: self._disk_mb()
-    else:
+    if proc is None:
       proc = os.open('/proc', os.O_RDONLY)
-      list_pids = lambda: meters.descendants(self._keeper)
-      kept = lambda: 0.0
     self._meter = meters.Sampled(
-        proc, list_pids, memory_mb=setup.memory_mb,
-        template_mb=setup.template_mb, kept_mb=kept)
+        proc, functools.partial(self._pids, proc), memory_mb=setup.memory_mb,
+        template_mb=setup.template_mb, kept_mb=self._disk_in_memory_mb)
+
+  def _pids(self, proc: int) -> list[int]:
+    """The program's processes, by their names in `proc`."""
+    if self._keeper is not None:
+      return meters.descendants(self._keeper)
+    return [int(n) for n in os.listdir(proc) if n.isdigit() and n != '1']
 
   def _message(self, key: str | None) -> tuple[dict[str, Any], list[int]]:
     """The next message, which must have `key` if one is given."""
@@ -209,6 +210,9 @@ class _Run:
 
   def _written(self) -> int:
     return self._out.total + self._err.total
+
+  def _disk_in_memory_mb(self) -> float:
+    return 0.0 if self._place else self._disk_mb()
 
   def _disk_mb(self) -> float:
     if self._place:

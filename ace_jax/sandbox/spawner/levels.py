@@ -9,7 +9,7 @@ import socket
 import traceback
 from collections.abc import Callable
 
-from . import confine, landlock, linux, meters, stage, tree, wire
+from . import confine, files, landlock, linux, meters, stage, tree, wire
 from .setup import Setup
 
 _FIRST_UID, _LAST_UID = 60_800, 61_100  # nobody's, by systemd's list of uids
@@ -48,6 +48,8 @@ def choose(setup: Setup, wanted: tuple[str, ...]) -> tuple[Setup, list[str]]:
         setup, level=level, landlock=level != 'L1', seccomp=level != 'L1')
     reason = _in_child({'L3': _try_l3, 'L2': _try_l2, 'L1': _try_l2}[level],
                        candidate)
+    for place in os.scandir(setup.scratch):
+      files.remove(place.path)
     if reason is None:
       return candidate, reasons
     reasons.append(f'{level}: {reason}')
@@ -64,7 +66,7 @@ def _in_child(probe: Callable[[Setup], None], setup: Setup) -> str | None:
       probe(setup)
     except OSError as error:
       os.write(write, str(error).encode())
-    except BaseException:  # a mistake of ours; the fork must end here
+    except BaseException:  # noqa: BLE001, the fork must end here
       os.write(write, traceback.format_exc().encode())
     finally:
       os._exit(0)

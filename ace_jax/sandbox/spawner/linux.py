@@ -54,10 +54,10 @@ def setns(fd: int, flags: int) -> None:
 
 def mount(source: str | None, target: str, fstype: str | None = None,
           flags: int = 0, data: str | None = None) -> None:
-  encode = lambda s: None if s is None else os.fsencode(s)
+  names = [None if s is None else os.fsencode(s)
+           for s in (source, target, fstype, data)]
   check(
-      _libc.mount(encode(source), encode(target), encode(fstype),
-                  ctypes.c_ulong(flags), encode(data)),
+      _libc.mount(*names[:3], ctypes.c_ulong(flags), names[3]),
       f'mount {fstype or "bind"} on {target}')
 
 

@@ -157,6 +157,7 @@ def _serve(setup: Setup, control: socket.socket, requests: socket.socket,
         os._exit(1)
     guards.add(pid)
     os.close(fd)
+  control.close()  # before anything else is sent here and lost
   os.close(alive_end)  # the guards kill their programs and clean up
   deadline = time.monotonic() + _LAST_S
   while guards and time.monotonic() < deadline:

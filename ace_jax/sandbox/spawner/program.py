@@ -49,7 +49,7 @@ def run(source: str, *, seed: int, home: str, tmp: str, cpus: int) -> NoReturn:
     code = 0
   except SystemExit as error:
     code = _exit_code(error)
-  except BaseException as error:  # the program's own, to be shown as such
+  except BaseException as error:  # noqa: BLE001, the program's own
     trace = error.__traceback__ and error.__traceback__.tb_next
     sys.excepthook(type(error), error.with_traceback(trace), trace)
   finally:

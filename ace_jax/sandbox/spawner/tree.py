@@ -27,7 +27,8 @@ def enter_user_namespace() -> None:
   """A user who is not root gets the right to make the other namespaces."""
   uid, gid = os.getuid(), os.getgid()
   linux.unshare(linux.NEWUSER)
-  for name, text in (('setgroups', 'deny'), ('uid_map', f'{SANDBOX_UID} {uid} 1'),
+  for name, text in (('setgroups', 'deny'),
+                     ('uid_map', f'{SANDBOX_UID} {uid} 1'),
                      ('gid_map', f'{SANDBOX_UID} {gid} 1')):
     with open(f'/proc/self/{name}', 'w') as file:
       file.write(text)
