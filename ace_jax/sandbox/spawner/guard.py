@@ -105,14 +105,12 @@ class _Run:
     half = setup.output_kb << 10
     self._out, self._err = files.Capture(out[0], half), files.Capture(
         err[0], half)
-    pids: dict[str, int] = {}  # the template's and the program's own word
-    while len(pids) < 2:  # in either order
-      pids.update(self._message(None)[0])
-    if setup.level == 'L3':
-      self._measure(proc, pids['forked'])
-    else:
-      self._keeper = pids['forked']
-      self._measure(proc, pids['ready'])
+    told: dict[str, Any] = {}  # by three processes, in any order
+    while not {'keeper', 'forked', 'ready'} <= told.keys():
+      told.update(self._message(None)[0])
+    if setup.level != 'L3':
+      self._keeper = told['keeper']
+    self._measure(proc, told['forked'])
 
   def _measure(self, proc: int | None, main: int) -> None:
     """From here on CPU time and memory count as the program's."""

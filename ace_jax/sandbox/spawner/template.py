@@ -55,8 +55,9 @@ def serve(setup: Setup, requests: socket.socket, first_core: int) -> NoReturn:
   A request holds slot, seed, public_dir, work, and the descriptors of the
   channel to the guard, of both output pipes, of the source, of a pipe on which
   the program waits for its start, and at L3 of the run's namespaces. What
-  comes back through the channel: {'forked': pid} from here, {'ready': pid}
-  from a program that is confined and waits, {'exit', 'cpu_s'}, or {'error'}.
+  comes back through the channel: {'keeper': its pid or None}, {'forked': the
+  program's pid}, {'ready'} from a program that is confined and waits,
+  {'exit', 'cpu_s'}, or {'error'}.
   """
   read, write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
   signal.signal(signal.SIGCHLD, lambda *_: None)
@@ -81,15 +82,17 @@ def serve(setup: Setup, requests: socket.socket, first_core: int) -> NoReturn:
     channel = socket.socket(fileno=fds[0])
     try:
       pid = _fork(setup, request, channel, fds[1:], own_pids, first_core)
-      wire.post(channel, {'forked': pid})
+      keeper = pid if _needs_keeper(setup) else None
+      wire.post(channel, {'keeper': keeper}
+                | ({} if keeper else {'forked': pid}))
     except OSError as error:
       with contextlib.suppress(OSError):
         wire.post(channel, {'error': str(error)})
       channel.close()
     else:
-      if setup.level == 'L3':  # we are the parent, else the keeper is
+      if keeper is None:
         running[pid] = channel
-      else:
+      else:  # it is the one to report
         channel.close()
     for fd in fds[1:]:
       os.close(fd)
@@ -110,30 +113,39 @@ def _report_exit(channel: socket.socket, status: int, cpu_s: float) -> None:
                         'cpu_s': cpu_s})
 
 
+def _needs_keeper(setup: Setup) -> bool:
+  """Whether a process stays between us and the program.
+
+  Without a PID namespace, to collect orphans. With one in a user namespace,
+  because there we could enter it but not leave it again.
+  """
+  return setup.level != 'L3' or not setup.is_root
+
+
 def _fork(setup: Setup, request: dict[str, Any], channel: socket.socket,
           fds: list[int], own_pids: int, first_core: int) -> int:
-  if setup.level == 'L3':
+  if not _needs_keeper(setup):
     linux.setns(fds[4], linux.NEWPID)  # for children, not for us
   try:
     pid = os.fork()
     if pid == 0:
       try:
         confine.pin(setup, request['slot'], first_core)
-        if setup.level != 'L3':
-          _keep(channel)
+        if _needs_keeper(setup):
+          _keep(channel, fds[4] if setup.level == 'L3' else None)
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         _become_program(setup, request, channel, fds)
       finally:
         os._exit(1)
   finally:
-    if setup.level == 'L3':
+    if not _needs_keeper(setup):
       linux.setns(own_pids, linux.NEWPID)
   return pid
 
 
-def _keep(channel: socket.socket) -> None:
-  """Without a PID namespace: a keeper stays as the parent of all orphans.
+def _keep(channel: socket.socket, pid_namespace: int | None) -> None:
+  """This process stays, as the program's parent and that of orphans.
 
   Returns in the program's process only. The keeper reports how it ended, and
   after {'finish'}, when the guard has killed all, that nothing is left.
@@ -141,9 +153,12 @@ def _keep(channel: socket.socket) -> None:
   linux.become_subreaper()
   read, write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
   signal.set_wakeup_fd(write, warn_on_full_buffer=False)
+  if pid_namespace is not None:
+    linux.setns(pid_namespace, linux.NEWPID)
   main = os.fork()
   if main == 0:
     return
+  wire.post(channel, {'forked': main})
   os.setsid()
   os.closerange(3, channel.fileno())
   poller = select.poll()
@@ -197,7 +212,7 @@ def _become_program(setup: Setup, request: dict[str, Any],
   except OSError as error:
     wire.post(channel, {'error': str(error)})
     os._exit(1)
-  wire.post(channel, {'ready': os.getpid()})
+  wire.post(channel, {'ready': True})
   if not os.read(fds[3], 1):
     os._exit(1)
   channel.detach()

@@ -105,8 +105,11 @@ def build(setup: Setup, uid: int, public_dir: str | None) -> None:
     os.symlink('../data', f'{root}/mnt/work/data')
   linux.unmount(f'{root}/mnt')
 
-  linux.mount('proc', f'{root}/proc', 'proc', no_surprises
-              | linux.MS_NOEXEC | linux.MS_RDONLY)
+  read_only = no_surprises | linux.MS_NOEXEC | linux.MS_RDONLY
+  try:
+    linux.mount('proc', f'{root}/proc', 'proc', read_only, 'subset=pid')
+  except OSError:  # a kernel before 5.8 shows its own state as well
+    linux.mount('proc', f'{root}/proc', 'proc', read_only)
   flags = os.statvfs(root).f_flag & 0x1C0E
   linux.mount(None, root, None, linux.MS_REMOUNT | linux.MS_BIND
               | linux.MS_RDONLY | linux.MS_NOSUID | flags)
