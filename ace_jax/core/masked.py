@@ -68,11 +68,11 @@ def max_metric(x: jax.Array, mask: jax.Array) -> Max:
 
 
 def merge(stacked: Metrics) -> Metrics:
-  """Joins metrics stacked along axis 0, as `lax.scan` returns them."""
+  """Joins metrics stacked along new axes, as `lax.scan` returns them."""
 
   def join(metric: Mean | Max) -> Mean | Max:
     reduce = jnp.sum if isinstance(metric, Mean) else jnp.max
-    return jax.tree.map(lambda x: reduce(x, axis=0), metric)
+    return jax.tree.map(reduce, metric)
 
   return {name: join(metric) for name, metric in stacked.items()}
 

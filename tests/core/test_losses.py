@@ -180,6 +180,17 @@ def test_dual_clip_bounds_the_loss_of_bad_actions_only():
       )
 
 
+@pytest.mark.parametrize('ratio', ['token', 'sequence'])
+def test_log_ratio(ratio):
+  logp, old_logp, _, mask, _ = BATCH  # NaN where masked
+  got = losses.log_ratio(logp, old_logp, mask, ratio=ratio)
+  gap = np.where(mask > 0, np.float64(logp) - np.float64(old_logp), 0)
+  if ratio == 'sequence':
+    mean = gap.sum(1, keepdims=True) / np.maximum(mask.sum(1, keepdims=True), 1)
+    gap = mean * mask
+  np.testing.assert_allclose(got, gap, rtol=1e-6, atol=1e-6)
+
+
 def test_at_ratio_one_nothing_is_clipped():
   logp, _, adv, mask, _ = BATCH
   for surrogate in ('ppo', 'cispo'):
@@ -369,15 +380,16 @@ def test_value_loss(clip, jit):
 
 
 def test_value_loss_is_not_clipped_by_default_and_moves_only_the_value():
-  value, old, target = np.array([[3.0]]), np.array([[0.0]]), np.array([[1.0]])
+  value, old, target = np.array([[3.0]]), np.array([[9.0]]), np.array([[1.0]])
   mask = np.ones((1, 1))
   assert losses.value_loss(value, old, target, mask)[0] == 2
-  for clip in (0.0, 0.5, 9.0):
+  # Within 0.5 of 9 the value is held at 8.5, within 7 it is free.
+  for clip, slope in ((0.0, 2), (0.5, 0), (7.0, 2)):
     grads = jax.grad(
         lambda *a, c=clip: losses.value_loss(*a, mask, clip=c)[0].sum(),
         (0, 1, 2),
     )(value, old, target)
-    assert [float(g[0, 0]) for g in grads] == [2, 0, 0]
+    assert [float(g[0, 0]) for g in grads] == [slope, 0, 0]
 
 
 def test_entropy_loss():

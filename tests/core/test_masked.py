@@ -76,4 +76,9 @@ def test_metrics_of_microbatches_merge_to_those_of_the_whole():
   np.testing.assert_allclose(numbers['mean'], x[mask].mean(), rtol=1e-6)
   assert numbers['max'] == x[mask].max()
   empty = masked.finish(metrics(x, np.zeros_like(mask)))
-  assert empty['mean'] == 0
+  assert empty == {'mean': 0, 'max': 0}
+
+
+def test_a_mean_of_one_is_itself():
+  metrics = {'mean': masked.mean_metric(np.array([3.0]), np.array([1]))}
+  assert masked.finish(metrics)['mean'] == 3
