@@ -8,7 +8,7 @@ import os
 import pathlib
 import sys
 
-from absl import app, flags
+from absl import app, flags, logging
 from ml_collections import config_flags
 
 _CONFIG = config_flags.DEFINE_config_file(
@@ -32,6 +32,7 @@ _DEBUG = flags.DEFINE_bool('debug', False, 'Show the traceback of an error.')
 
 
 def main(_) -> None:
+  logging.set_verbosity(logging.WARNING)
   # Here, so that a mistyped flag is answered before JAX has loaded.
   from ace_jax import modes
 

@@ -28,7 +28,7 @@ def get_config() -> ml_collections.ConfigDict:
     config.imitation.per_row = 4
     config.learner.lr = 2e-5
     config.loss.advantage = 'nested'
-    config.eval.num_samples = 16
+    config.eval.num_samples = 12
     config.eval.num_train_samples = 0
     config.checkpoint.every = 7
   return config

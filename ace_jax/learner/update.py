@@ -190,7 +190,7 @@ def make_update_fn(
     total, _ = metrics.pop('loss/policy')
     return LearnerState(state.step + 1, params, opt_state), finish(metrics) | {
         'loss/policy': total / denominator,
-        'policy/grad_norm': optax.global_norm(grads),
+        'policy/grad_norm': optax.tree.norm(grads),
     }
 
   return update_fn
