@@ -62,14 +62,18 @@ def leftovers(sandbox: LocalSandbox) -> list[str]:
   (template,) = children(spawner)[:1]
   for pid in (*children(spawner)[1:], *children(template)):
     found.append(f'process {pid}')
-  for base in pathlib.Path('/sys/fs/cgroup').glob(f'**/ace_jax-{spawner}-*'):
-    found.append(f'cgroup {base}')
+  found += [f'cgroup {path}' for path in cgroups_of(spawner)]
   for path in pathlib.Path(f'/tmp/ace_jax-{spawner}').glob('*'):
     if not path.name.startswith('data-'):
       found.append(f'file {path}')
   mounts = pathlib.Path(f'/proc/{spawner}/mounts').read_text()
   found += [line for line in mounts.splitlines() if 'ace_jax' in line]
   return found
+
+
+def cgroups_of(spawner: int) -> list[str]:
+  return [f'{folder}/{name}' for folder, names, _ in os.walk('/sys/fs/cgroup')
+          for name in names if name.startswith(f'ace_jax-{spawner}-')]
 
 
 def children(pid: int) -> list[int]:
@@ -83,17 +87,3 @@ def is_alive(pid: int) -> bool:
       return file.read().rpartition(')')[2].split()[0] not in 'ZX'
   except FileNotFoundError:
     return False
-
-
-def processes_with(mark: str) -> list[int]:
-  """Pids of processes that have `mark` in their command line."""
-  found = []
-  for entry in os.scandir('/proc'):
-    if entry.name.isdigit():
-      try:
-        text = pathlib.Path(entry.path, 'cmdline').read_bytes()
-      except (FileNotFoundError, ProcessLookupError):
-        continue
-      if mark.encode() in text:
-        found.append(int(entry.name))
-  return found

@@ -140,8 +140,7 @@ def test_death_of_the_parent_leaves_nothing(options):
     parent.kill()
   assert wait_until(lambda: not any(map(conftest.is_alive, below)))
   assert not os.path.exists(f'/tmp/ace_jax-{spawner}')
-  assert not list(pathlib.Path('/sys/fs/cgroup').glob(
-      f'**/ace_jax-{spawner}-*'))
+  assert not conftest.cgroups_of(spawner)
 
 
 AS_USER = '''
