@@ -66,7 +66,10 @@ def _least_kept(p_BV: jax.Array, top_p: float) -> jax.Array:
 
 
 def _argmax(x_BV: jax.Array) -> jax.Array:
-  """The first of the greatest; on a CPU many times faster than jnp.argmax."""
+  """The first of the greatest; on a CPU many times faster than jnp.argmax.
+
+  The last for a row with NaN, which is no token out of range either.
+  """
   V = x_BV.shape[1]
   is_top_BV = x_BV == jnp.max(x_BV, axis=1, keepdims=True)
   return jnp.min(jnp.where(is_top_BV, jnp.arange(V), V - 1), axis=1)
@@ -108,6 +111,6 @@ def sample(
   # The greatest of logits + Gumbel noise is a draw from their softmax.
   noise_BV = jnp.where(is_greedy[..., None], 0, noise_BV)
   token_B = _argmax(logits_BV + noise_BV)
-  chosen_B = jnp.take_along_axis(logits_BV, token_B[:, None], axis=1)[:, 0]
-  logp_B = chosen_B - jax.nn.logsumexp(logits_BV, axis=1)
+  chosen_B1 = jnp.take_along_axis(logits_BV, token_B[:, None], axis=1)
+  logp_B = chosen_B1.squeeze(1) - jax.nn.logsumexp(logits_BV, axis=1)
   return token_B.astype(jnp.int32), jnp.where(is_greedy, 0.0, logp_B)

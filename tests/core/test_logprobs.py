@@ -94,13 +94,20 @@ def test_no_array_of_all_tokens_by_the_vocabulary_exists():
   assert max(np.prod(shape) for shape in shapes) == 40 * D
 
 
-def test_chunks_are_equal_so_that_padding_is_least():
+@pytest.mark.parametrize('chunk, rows', [(8, 5), (9, 9), (100, 9)])
+def test_chunks_are_equal_so_that_padding_is_least(chunk, rows):
   hidden, head, targets = _inputs(x=9)
   score = lambda hidden: token_logprobs(  # noqa: E731
-      hidden, head, targets, chunk=8
+      hidden, head, targets, chunk=chunk
   )
-  shapes = list(_shapes(jax.make_jaxpr(score)(hidden).jaxpr))
-  assert (5, V) in shapes and (8, V) not in shapes
+  shapes = set(_shapes(jax.make_jaxpr(score)(hidden).jaxpr))
+  assert {s for s in shapes if s[1:] == (V,) and s[0] > 1} == {(rows, V)}
+
+
+def test_no_tokens():
+  hidden, head, targets = _inputs()
+  logp, entropy = token_logprobs(hidden[:0], head, targets[:0], chunk=4)
+  assert logp.shape == entropy.shape == (0,)
 
 
 def test_float32_out_of_bfloat16():

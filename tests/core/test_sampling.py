@@ -129,6 +129,36 @@ def test_a_row_with_its_own_key_does_not_see_its_neighbours(make_key):
   assert len(set(np.asarray(same))) > 1
 
 
+def _primitives(jaxpr):
+  for eqn in jaxpr.eqns:
+    yield eqn.primitive.name
+    if 'jaxpr' in eqn.params:
+      yield from _primitives(eqn.params['jaxpr'].jaxpr)
+
+
+def test_what_is_off_costs_nothing():
+  def used(**kwargs):
+    fn = functools.partial(sampling.transform_logits, **kwargs)
+    return set(_primitives(jax.make_jaxpr(fn)(LOGITS).jaxpr))
+
+  assert 'top_k' in used(top_k=5) and {'while', 'scan'} & used(top_p=0.9)
+  plain = used(top_k=0, top_p=1.0)
+  assert not {'top_k', 'sort', 'while', 'scan', 'exp'} & plain
+  assert used() == used(top_k=6) == used(top_k=7) == plain
+
+
+def test_greedy_leaves_the_logits_as_they_are():
+  got = sampling.transform_logits(LOGITS, temperature=0.0)
+  np.testing.assert_array_equal(got, LOGITS)
+
+
+def test_no_token_out_of_range_from_broken_logits():
+  logits = np.full((2, 5), np.nan)
+  token, logp = sampling.sample(logits, jax.random.key(0))
+  np.testing.assert_array_equal(token, [4, 4])
+  assert np.isnan(logp).all()
+
+
 def test_bad_arguments():
   with pytest.raises(ValueError, match='top_k must be at least 0, not -1'):
     sampling.transform_logits(LOGITS, top_k=-1)
