@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 
-import conftest
+import leftovers
 import pytest
 
 from ace_jax import types
@@ -88,13 +88,13 @@ def in_flight():
 def test_death_of_our_own_is_an_infra_error(in_flight, victim):
   sandbox, thread, results = in_flight
   spawner = sandbox.spawner_pid
-  template, guard = conftest.children(spawner)
-  (program,) = conftest.children(template)
+  template, guard = leftovers.children(spawner)
+  (program,) = leftovers.children(template)
   os.kill({'spawner': spawner, 'template': template, 'guard': guard}[victim],
           signal.SIGKILL)
   thread.join(5)
   assert results[0].status == Status.INFRA_ERROR and results[0].error
-  assert wait_until(lambda: not conftest.is_alive(program))
+  assert wait_until(lambda: not leftovers.is_alive(program))
   # A spawner that is still on its way out may take one more with it.
   job = types.Job('next', 'print(1)', None)
   assert Status.OK in (sandbox.run(job).status, sandbox.run(job).status)
@@ -103,11 +103,11 @@ def test_death_of_our_own_is_an_infra_error(in_flight, victim):
 
 def test_close_ends_what_runs(in_flight):
   sandbox, thread, results = in_flight
-  (program,) = conftest.children(conftest.children(sandbox.spawner_pid)[0])
+  (program,) = leftovers.children(leftovers.children(sandbox.spawner_pid)[0])
   sandbox.close()
   thread.join(5)
   assert results[0].status == Status.INFRA_ERROR
-  assert not conftest.is_alive(program)
+  assert not leftovers.is_alive(program)
   with pytest.raises(ValueError, match='closed'):
     sandbox.run(types.Job('k', '', None))
 
@@ -135,12 +135,12 @@ def test_death_of_the_parent_leaves_nothing(options):
     spawner = int(parent.stdout.readline())
     below = [spawner]
     for pid in below:
-      below += conftest.children(pid)
+      below += leftovers.children(pid)
     assert len(below) >= 5
     parent.kill()
-  assert wait_until(lambda: not any(map(conftest.is_alive, below)))
+  assert wait_until(lambda: not any(map(leftovers.is_alive, below)))
   assert not os.path.exists(f'/tmp/ace_jax-{spawner}')
-  assert not conftest.cgroups_of(spawner)
+  assert not leftovers.cgroups_of(spawner)
 
 
 AS_USER = '''

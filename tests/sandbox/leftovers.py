@@ -1,0 +1,42 @@
+"""What runs may leave on a machine, and must not."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+
+from ace_jax.sandbox import LocalSandbox
+
+
+def of(sandbox: LocalSandbox) -> list[str]:
+  """What runs left on the machine: processes, cgroups, files, mounts."""
+  found = []
+  spawner = sandbox.spawner_pid
+  (template,) = children(spawner)[:1]
+  for pid in (*children(spawner)[1:], *children(template)):
+    found.append(f'process {pid}')
+  found += [f'cgroup {path}' for path in cgroups_of(spawner)]
+  for path in pathlib.Path(f'/tmp/ace_jax-{spawner}').glob('*'):
+    if not path.name.startswith('data-'):
+      found.append(f'file {path}')
+  mounts = pathlib.Path(f'/proc/{spawner}/mounts').read_text()
+  found += [line for line in mounts.splitlines() if 'ace_jax' in line]
+  return found
+
+
+def cgroups_of(spawner: int) -> list[str]:
+  return [f'{folder}/{name}' for folder, names, _ in os.walk('/sys/fs/cgroup')
+          for name in names if name.startswith(f'ace_jax-{spawner}-')]
+
+
+def children(pid: int) -> list[int]:
+  with open(f'/proc/{pid}/task/{pid}/children') as file:
+    return sorted(int(n) for n in file.read().split())
+
+
+def is_alive(pid: int) -> bool:
+  try:
+    with open(f'/proc/{pid}/stat') as file:
+      return file.read().rpartition(')')[2].split()[0] not in 'ZX'
+  except FileNotFoundError:
+    return False
