@@ -34,9 +34,10 @@ def token_logprobs(
   Returns:
     logp_X float32, entropy_X float32 in nats (None without `entropy`).
   """
-  X = check_shapes(
+  sizes = check_shapes(
       hidden_XD=hidden_XD, unembedding_DV=unembedding_DV, targets_X=targets_X
-  )['X']
+  )
+  X, D = sizes['X'], sizes['D']
   if chunk < 1:
     raise ValueError(f'chunk must be at least 1, not {chunk}')
 
@@ -61,7 +62,7 @@ def token_logprobs(
   C = -(-X // N)
   pad = N * C - X
   hidden_NCD = jnp.pad(hidden_XD, ((0, pad), (0, 0)))
-  hidden_NCD = hidden_NCD.reshape(C, N, -1).swapaxes(0, 1)
+  hidden_NCD = hidden_NCD.reshape(C, N, D).swapaxes(0, 1)
   targets_NC = jnp.pad(targets_X, (0, pad)).reshape(C, N).T
   _, scores_NC = jax.lax.scan(
       lambda _, chunk_in: (None, jax.checkpoint(score)(*chunk_in)),

@@ -96,6 +96,20 @@ def test_a_task_without_live_attempts():
   np.testing.assert_array_equal(got, [[0, 0], [1, 1]])
 
 
+def test_a_task_of_one_attempt_has_its_time():
+  got = duration.unit_durations(
+      np.float32([[3, 9], [5, 5]]), np.array([[1, 0], [1, 1]]), unit='task',
+      task_ids_Q=np.array([0, 1]),
+  )  # fmt: skip
+  np.testing.assert_array_equal(got, [[3, 0], [5, 5]])
+
+
+def test_the_unit_of_time_does_not_matter():
+  seconds = _weights([[1, 2], [3, 6]], rule='paper', **WIDE)
+  days = _weights(np.array([[1, 2], [3, 6]]) / 86400, rule='paper', **WIDE)
+  np.testing.assert_allclose(days, seconds, rtol=1e-6)
+
+
 @pytest.mark.parametrize('jit', [True, False])
 @pytest.mark.parametrize('unit', ['action', 'group', 'task'])
 @pytest.mark.parametrize('rule', ['none', 'paper', 'propensity'])
@@ -158,6 +172,8 @@ def test_propensity_is_the_share_of_launches_that_left_time():
   np.testing.assert_allclose(
       got, [[1, 1, 2 / 3, 1 / 3, 1 / 3, 0]], rtol=1e-6
   )
+  one = duration.propensity(delta, launch, cutoff, np.array([0, 0, 1, 0]))
+  np.testing.assert_array_equal(one, [[1, 1, 0, 0, 0, 0]])
   none = duration.propensity(delta, launch, cutoff, np.zeros(4))
   np.testing.assert_array_equal(none, np.ones((1, 6)))
 
