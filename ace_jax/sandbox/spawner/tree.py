@@ -86,7 +86,6 @@ def build(setup: Setup, uid: int, public_dir: str | None) -> None:
   root = setup.root
   linux.mount(None, '/', None, linux.MS_REC | linux.MS_PRIVATE)
   linux.bind(root, root, read_only=False)
-  linux.bind(setup.runtime, root + setup.runtime, read_only=True)
   for name in DEVICES:
     linux.bind(f'/dev/{name}', f'{root}/dev/{name}', read_only=False)
 
@@ -100,6 +99,9 @@ def build(setup: Setup, uid: int, public_dir: str | None) -> None:
     os.mkdir(path, 0o700)
     os.chown(path, uid, uid)
     linux.bind(path, root + place, read_only=False)
+  # After those: the cache that holds it may itself be below /tmp.
+  os.makedirs(root + setup.runtime, exist_ok=True)
+  linux.bind(setup.runtime, root + setup.runtime, read_only=True)
   if public_dir is not None:
     linux.bind(public_dir, f'{root}/home/data', read_only=True)
     os.symlink('../data', f'{root}/mnt/work/data')
