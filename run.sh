@@ -181,18 +181,19 @@ setup() {  # setup [dev]
   printf '%s\n' "$base" "$made" >"$venv/satisfies"
 }
 
-# The tests' torch: the CPU build or none, unless torch was asked for by name.
+# The tests' torch, and accelerate, without which transformers reads no GGUF:
+# the CPU build or none, unless torch was asked for by name.
 setup_torch() {
   "$venv/bin/python" -c 'import importlib.util as u, sys
-sys.exit(u.find_spec("torch") is None)' && return
+sys.exit(not all(map(u.find_spec, ("torch", "accelerate"))))' && return
   local build=torch==2.13.0
   [[ $(uname -s) != Linux ]] || build+=+cpu
   : >"$log"
   say "installing $build (about 800 MB on disk, once)"
-  pip_install "$build" && return
+  pip_install "$build" accelerate && return
   if [[ ,${ACE_JAX_REQUIRE:-}, == *,torch,* ]]; then
     say 'no CPU build was found; taking what there is'
-    pip_install torch==2.13.0 || explain_pip
+    pip_install torch==2.13.0 accelerate || explain_pip
     return
   fi
   say "no $build in pip's index: tests against transformers will be skipped." \

@@ -226,7 +226,7 @@ def test_tests_never_bring_cuda_unasked(checkout):
   assert done.returncode == 0, done.stderr
   torch = [c for c in checkout.calls('-m pip') if 'torch' in c]
   assert len(torch) == 1
-  assert torch[0].endswith('torch==2.13.0+cpu')
+  assert torch[0].endswith('torch==2.13.0+cpu accelerate')
 
 
 def test_help_and_mistakes(checkout):
