@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import functools
 import math
-from typing import Any, Callable, NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 Array = jax.Array
 MASKED = -1e30  # finite: a row with nothing to see must not become NaN
@@ -43,7 +45,10 @@ def rope_table(
   Returns two float32 arrays [..., T, 1, 1, H/2], to broadcast over K and R.
   """
   half = head_dim // 2
-  freq = theta ** (-jnp.arange(half, dtype=jnp.float32) / half)
+  # On the host, as transformers does it: an accelerator's power function is
+  # some ulp off, and the angle multiplies that by the position.
+  power = np.arange(half, dtype=np.float32) / np.float32(half)
+  freq = np.float32(1) / np.float32(theta) ** power
   if (s := scaling) is not None:
     # Long wavelengths are divided by `factor`, short ones kept, those between
     # the two limits interpolated linearly in cycles per original length.
@@ -51,8 +56,8 @@ def rope_table(
     keep = (cycles - s.low_freq_factor) / (
         s.high_freq_factor - s.low_freq_factor
     )
-    keep = jnp.clip(keep, 0.0, 1.0)
-    freq = keep * freq + (1 - keep) * freq / s.factor
+    keep = np.clip(keep, 0.0, 1.0)
+    freq = (keep * freq + (1 - keep) * freq / s.factor).astype(np.float32)
   angle = positions[..., None, None, None].astype(jnp.float32) * freq
   return jnp.cos(angle), jnp.sin(angle)
 

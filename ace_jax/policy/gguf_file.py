@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pathlib
 import re
-from typing import Any, Callable, Mapping
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import gguf
 import numpy as np

@@ -19,7 +19,8 @@ import subprocess
 import sys
 import tempfile
 import zipfile
-from typing import Any, Callable, Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import huggingface_hub
 import jax
