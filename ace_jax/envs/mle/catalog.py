@@ -147,14 +147,13 @@ TRAIN = (
 )
 
 HELD_OUT = (
-    Spec('vehicle', 'held_out',
-         _keel('vehicle', 'compact circular dist_circ radius axis_ratio '
-               'max_length scatter elongated axis_rect length_rect var_major '
-               'var_minor gyration skew_major skew_minor kurt_minor '
-               'kurt_major hollows vehicle'),
-         'vehicle', 'multiclass', 'accuracy',
-         'Silhouettes of vehicles. Predict the vehicle: bus, opel, saab or '
-         'van.'),
+    Spec('letters', 'held_out',
+         _keel('letter', 'xbox ybox width height onpix xbar ybar x2bar y2bar '
+               'xybar x2ybr xy2br xedge xedgey yedge yedgex letter'),
+         'letter', 'multiclass', 'accuracy',
+         'Printed capitals in distorted fonts, 16 features of their shape. '
+         'Predict the letter, A to H.',
+         relabel={c: c for c in 'ABCDEFGH'}, max_rows=2000),
     Spec('phoneme', 'held_out', _keel('phoneme', 'aa ao dcl iy sh oral'),
          'oral', 'binary', 'auc',
          'Amplitudes of five harmonics of spoken vowels. Predict whether '

@@ -177,12 +177,19 @@ def image(*, frame) -> dict[str, Solution]:
   make = pipeline.make_pipeline
   return tabular(kind='multiclass', needs='label', frame=frame) | {
       'knn_3': lambda: knn(3),
+      'knn_1': lambda: knn(1),
       'knn_5_distance': lambda: knn(5, weights='distance'),
       'pca_knn_3': lambda: make(pca(), knn(3)),
       'pca_svm_5': lambda: make(pca(), svm.SVC(C=5)),
       'pca_discriminant': lambda: make(
           pca(), discriminant_analysis.QuadraticDiscriminantAnalysis(
               reg_param=0.1)),
+      'pca_svm_cv': lambda: make(pca(), search(
+          svm.SVC(), {'C': [1, 5, 20], 'gamma': [0.0005, 0.001, 0.002]})),
+      'pca_scaled_svm': lambda: make(
+          pre.MinMaxScaler(), pca(), svm.SVC(C=10)),
+      'svm_pixels': lambda: svm.SVC(C=10, gamma=0.001),
+      'svm_pixels_wide': lambda: svm.SVC(C=10, gamma=0.002),
       'svm_squares': lambda: svm.SVC(kernel='poly', degree=2, C=5),
       'svm_cubes': lambda: svm.SVC(kernel='poly', degree=3, C=5),
       'mlp_128': lambda: make(

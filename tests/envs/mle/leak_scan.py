@@ -1,7 +1,7 @@
 """A program that reads every readable byte and looks for known rows.
 
-It runs inside a sandbox (test_leakage.py puts NEEDLES and ROOTS before it)
-and needs only the standard library. For each task NEEDLES holds
+It runs inside a sandbox (test_leakage.py puts its constants before it) and
+needs only the standard library. For each task NEEDLES holds
 
   windows: features of test rows, neighbours in the source, as text. They are
     public; a file that has half of them, other than the task's own test.csv,
@@ -20,6 +20,7 @@ import json
 import lzma
 import os
 import re
+import sys
 import tarfile
 import zipfile
 import zlib
@@ -102,14 +103,14 @@ def index(needles):
   return out
 
 
-def scan(needles, roots):
+def scan(needles, roots, skip):
   """Returns what was found where, and how many files were read."""
   by_token = index(needles)
   found, seen = set(), {os.path.realpath(__file__)}
   for top in roots:
     for folder, dirs, files in os.walk(top):
       dirs[:] = [d for d in dirs
-                 if os.path.join(folder, d) not in ('/proc', '/sys')]
+                 if os.path.realpath(os.path.join(folder, d)) not in skip]
       for path in (os.path.join(folder, name) for name in files):
         real = os.path.realpath(path)
         if real in seen or not os.path.isfile(real):
@@ -144,6 +145,9 @@ def loaded(loaders):
 
 
 if __name__ == '__main__':
-  result = scan(NEEDLES, ROOTS)  # noqa: F821
+  skipped = {'/proc', '/sys'}
+  if not WITH_INTERPRETER:  # noqa: F821
+    skipped |= {os.path.realpath(sys.prefix), os.path.realpath('/usr')}
+  result = scan(NEEDLES, ROOTS, skipped)  # noqa: F821
   result['loaded'] = loaded(LOADERS)  # noqa: F821
   print('RESULT ' + json.dumps(result))
