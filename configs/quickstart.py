@@ -26,6 +26,9 @@ def get_config() -> ml_collections.ConfigDict:
     config.imitation.num_demos = 128
     config.imitation.rows_per_batch = 1
     config.imitation.per_row = 4
+    config.imitation.lr = 3e-4
+    config.imitation.lr_schedule = 'linear'
+    config.imitation.checkpoint_every = 16
     config.learner.lr = 2e-5
     config.loss.advantage = 'nested'
     config.eval.num_samples = 12

@@ -48,7 +48,7 @@ def sample_program(
   Raises:
     ValueError: no feature of the task is usable.
   """
-  features = _draw_features(task, preview, rng)
+  features = _features(task, preview, rng)
   level = _LEVELS[rng.integers(len(_LEVELS))]
   probabilities = task.metric in _PROBABILITIES
   shape = estimators.Shape(
@@ -58,19 +58,9 @@ def sample_program(
       probabilities=probabilities,
       absolute=task.metric == 'mae',
       text=features.text,
-      dense=features.dense,
   )
-  # Ordered labels can be treated as numbers.
-  rounded = (
-      task.metric == 'quadratic_kappa'
-      and not features.text
-      and all(c.lstrip('-').isdigit() for c in preview.classes)
-      and rng.random() < 0.5
-  )
-  imports, model = estimators.draw(shape, level, rng, bounded=rounded)
+  imports, model = estimators.draw(shape, level, rng)
   pred, columns = 'model.predict(Z)', f"['{task.target}']"
-  if rounded:
-    pred += '.round().astype(int)'
   if probabilities:
     pred = 'model.predict_proba(Z)'
     if len(preview.submission_columns) == 2:
@@ -99,52 +89,43 @@ class _Features:
   test: str
   columns: int  # of X, about
   text: bool = False  # X is a column of strings
-  dense: bool = True  # nothing is missing
 
 
-def _draw_features(
+def _features(
     task: Task, preview: Preview, rng: np.random.Generator
 ) -> _Features:
-  numbers = [c for c in preview.columns if c.kind == 'number']
-  strings = [c for c in preview.columns if c.kind == 'category']
+  """One way for each kind of table, so that a small policy can learn it whole.
+
+  Text decides where there is any.
+  """
   texts = [c for c in preview.columns if c.kind == 'text']
-  missing = any(c.missing for c in numbers)
-  num_dummies = sum(c.cardinality for c in strings)
-  rest = f"train.drop(columns=['{task.id_column}', '{task.target}'])"
-  numeric = f"{rest}.select_dtypes('number')" if strings + texts else rest
-  fill = ''
-  if missing or rng.random() < 0.15:  # a habit that does no harm
-    fill = f'.fillna({(0, 0, -1, -9, 99)[rng.integers(5)]})'
-  same = 'test[X.columns]'
-  ways = []
   if texts:
-    # Text decides where there is any; what stands beside it is poor.
     column = texts[rng.integers(len(texts))]
     blank = ".fillna('')" if column.missing else ''
-    ways += 4 * [_Features(
+    return _Features(
         f"train['{column.name}']{blank}", f"test['{column.name}']{blank}",
         1, text=True,
-    )]
-  if numbers:
-    ways += 3 * [_Features(numeric + fill, same + fill, len(numbers))]
-    some = rng.choice(
-        [c.name for c in numbers], min(len(numbers), rng.integers(2, 5)), False
     )
-    some = f'train[{[str(name) for name in some]}]'
-    ways += [_Features(some + fill, same + fill, 4)]
-  if numbers and missing:
-    ways += 2 * [_Features(numeric, same, len(numbers), dense=False)]
-  if not texts and strings and num_dummies <= _MAX_DUMMIES:
-    ways += 4 * [_Features(
-        f'pd.get_dummies({rest})' + fill,
+  strings = [c for c in preview.columns if c.kind == 'category']
+  numbers = [c for c in preview.columns if c.kind == 'number']
+  rest = f"train.drop(columns=['{task.id_column}', '{task.target}'])"
+  if not strings and not any(c.missing for c in numbers):
+    return _Features(rest, 'test[X.columns]', len(numbers))
+  num_dummies = sum(c.cardinality for c in strings)
+  if num_dummies <= _MAX_DUMMIES:
+    return _Features(
+        f'pd.get_dummies({rest}).fillna(0)',
         # A category that test.csv lacks becomes a column of zeros.
-        'pd.get_dummies(test).reindex(columns=X.columns)'
-        + (fill or '.fillna(0)'),
+        'pd.get_dummies(test).reindex(columns=X.columns).fillna(0)',
         len(numbers) + num_dummies,
-    )]
-  if not ways:
+    )
+  if not numbers:
     raise ValueError(f'{task.name}: no numbers, no text, too many categories')
-  return ways[rng.integers(len(ways))]
+  return _Features(
+      f"{rest}.select_dtypes('number').fillna(0)",
+      'test[X.columns].fillna(0)',
+      len(numbers),
+  )
 
 
 # --- Demonstrations --------------------------------------------------------

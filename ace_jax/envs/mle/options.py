@@ -31,7 +31,6 @@ class Shape:
   probabilities: bool  # the metric wants predict_proba
   absolute: bool = False  # the metric is an absolute error
   text: bool = False  # X is a column of strings
-  dense: bool = True  # nothing is missing in X
 
 
 # --- Numbers ---------------------------------------------------------------
@@ -80,9 +79,7 @@ def dummy_classifier(shape: Shape, rng: Rng) -> Options:
 
 
 def dummy_regressor(shape: Shape, rng: Rng) -> Options:
-  if rng.random() < 0.5:
-    return {'strategy': quoted(rng, 'mean', 'median')}
-  return {'quantile': real(rng, 0.1, 0.9), 'strategy': "'quantile'"}
+  return {'strategy': quoted(rng, 'mean', 'median')}
 
 
 def stump(shape: Shape, rng: Rng) -> Options:
@@ -151,14 +148,6 @@ def ada(shape: Shape, rng: Rng) -> Options:
   }
 
 
-def bagging(shape: Shape, rng: Rng) -> Options:
-  return {
-      'n_estimators': whole(rng, 15, min(80, _rounds(shape))),
-      'max_samples': real(rng, 0.4, 0.95),
-      'max_features': real(rng, 0.4, 0.95),
-  }
-
-
 def many_neighbours(shape: Shape, rng: Rng) -> Options:
   return {'n_neighbors': whole(rng, shape.rows / 5, shape.rows / 2)}
 
@@ -169,10 +158,6 @@ def neighbours(shape: Shape, rng: Rng) -> Options:
       'weights': "'distance'",
       'p': '1',
   }
-
-
-def over_regularised(shape: Shape, rng: Rng) -> Options:
-  return {'C': real(rng, 0.0002, 0.01), 'max_iter': whole(rng, 10, 60)}
 
 
 def logistic(shape: Shape, rng: Rng) -> Options:
@@ -201,36 +186,8 @@ def ridge(shape: Shape, rng: Rng) -> Options:
   return {'alpha': real(rng, 0.02, 50)}
 
 
-def elastic(shape: Shape, rng: Rng) -> Options:
-  return {'alpha': real(rng, 0.02, 2), 'l1_ratio': real(rng, 0.1, 0.9)}
-
-
-def sgd(shape: Shape, rng: Rng) -> Options:
-  loss = "'log_loss'" if shape.probabilities else quoted(
-      rng, 'log_loss', 'modified_huber', 'hinge')
-  return {'loss': loss, 'alpha': real(rng, 0.0001, 0.03)}
-
-
 def smoothing(shape: Shape, rng: Rng) -> Options:
   return {'var_smoothing': real(rng, 0.0001, 0.5)}
-
-
-def binary_bayes(shape: Shape, rng: Rng) -> Options:
-  return {'alpha': real(rng, 0.1, 20), 'binarize': real(rng, 0.1, 5)}
-
-
-def shrinkage(shape: Shape, rng: Rng) -> Options:
-  return {'solver': "'lsqr'", 'shrinkage': real(rng, 0.05, 0.9)}
-
-
-def mlp(shape: Shape, rng: Rng) -> Options:
-  epochs = min(300, 4e5 / shape.rows)
-  return {
-      'hidden_layer_sizes': f'({whole(rng, 15, 90)},)',
-      'max_iter': whole(rng, epochs / 6, epochs),
-      'alpha': real(rng, 0.001, 2),
-      'learning_rate_init': real(rng, 0.002, 0.03),
-  }
 
 
 def none(shape: Shape, rng: Rng) -> Options:
