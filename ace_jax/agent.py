@@ -42,7 +42,7 @@ class Agent:
         min_level=config.sandbox.min_level,
         allow_unsafe=config.sandbox.allow_unsafe,
     )
-    note(f'sandbox: {self.sandbox.backend} at level {self.sandbox.level}')
+    note(self.sandbox.describe())
     self.mesh = sharding.make_mesh(**config.mesh)
     model_config, params, self.tokenizer = _load(config, self.env)
     self.model_config = model_config

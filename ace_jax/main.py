@@ -33,6 +33,7 @@ _DEBUG = flags.DEFINE_bool('debug', False, 'Show the traceback of an error.')
 
 def main(_) -> None:
   logging.set_verbosity(logging.WARNING)
+  os.environ.setdefault('TRANSFORMERS_NO_ADVISORY_WARNINGS', '1')
   # Here, so that a mistyped flag is answered before JAX has loaded.
   from ace_jax import modes
 
@@ -56,6 +57,10 @@ def main(_) -> None:
 def _parse(argv: list[str]) -> list[str]:
   """absl's parser, with one clear line for whatever is wrong."""
   try:
+    for arg in argv:
+      path = arg.removeprefix('--config=').split(':')[0]
+      if path != arg and not pathlib.Path(path).is_file():
+        raise ValueError(f'there is no config file {path}')
     rest = flags.FLAGS(argv)
     for flag in (_CONFIG, _WORKDIR):
       if not flag.value:

@@ -8,6 +8,7 @@ workdir, and learning is checkpointed, so a run stopped here resumes too.
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 import pathlib
 import time
@@ -106,8 +107,13 @@ def _demonstrations(
   config = agent.config.imitation
   num = config.num_demos + config.num_held_out_demos
   progress.phase('demonstrations', num)
-  ran = iter(range(1, 10 * num))
-  demos = agent.demonstrations(on_done=lambda: progress.update(next(ran), {}))
+  ran = itertools.count(1)
+
+  def on_done() -> None:
+    if (done := next(ran)) % 16 == 0:
+      progress.update(min(done, num), {})
+
+  demos = agent.demonstrations(on_done=on_done)
   partial = path.with_suffix('.partial')
   partial.write_text(
       ''.join(json.dumps(dataclasses.asdict(d)) + '\n' for d in demos)
@@ -122,17 +128,20 @@ def _batches(agent: Agent, demos: list[grammar.Demo]):
   examples = [agent.example(demo) for demo in demos]
   seed = agent.config.seed
   cut = config.num_held_out_demos
-  out = []
-  for part in (examples[cut:], examples[:cut]):
-    rows = imitation.rows(part, per_row=config.per_row, seed=seed)
-    size = config.rows_per_batch
+
+  def batches(part: list[imitation.Example], size: int, per_row: int):
+    rows = imitation.rows(part, per_row=per_row, seed=seed)
     rows += rows[: -len(rows) % size]  # the last batch is filled up
-    out.append([
+    return [
         imitation.to_batch(
             rows[i : i + size],
             bucket=agent.config.sampler.bucket,
             pad_id=agent.pad_id,
         )
         for i in range(0, len(rows), size)
-    ])
-  return out
+    ]
+
+  return (
+      batches(examples[cut:], config.rows_per_batch, config.per_row),
+      batches(examples[:cut], 4, 1),
+  )

@@ -28,7 +28,8 @@ def get_config() -> ml_collections.ConfigDict:
     config.imitation.per_row = 4
     config.imitation.lr = 3e-4
     config.imitation.lr_schedule = 'linear'
-    config.imitation.checkpoint_every = 16
+    config.imitation.eval_every = 17
+    config.imitation.checkpoint_every = 20
     config.learner.lr = 2e-5
     config.loss.advantage = 'nested'
     config.eval.num_samples = 12

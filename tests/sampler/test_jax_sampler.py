@@ -64,7 +64,7 @@ def test_log_probs_are_the_learners(params):
       np.testing.assert_allclose(c.behavior_logp(), want[g, :n], atol=1e-4)
   # The case is the one meant: early stops and full lengths, unequal prompts.
   assert {c.finished for c in flat(rows)} == {True, False}
-  assert len({len(c.tokens()) for c in flat(rows)}) > 4
+  assert len({len(c.tokens()) for c in flat(rows)}) > 2
 
 
 def test_log_probs_of_a_real_model():

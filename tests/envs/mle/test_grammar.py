@@ -219,8 +219,8 @@ def test_levels_and_families_all_occur(tasks, preview):
       for family in level
   }
   assert families <= set(counts)
-  assert counts['DummyClassifier'] == pytest.approx(900 / 3 / 8, rel=0.5)
-  assert counts['SVC'] == pytest.approx(900 / 3 / 8, rel=0.5)
+  assert counts['DummyClassifier'] == pytest.approx(900 / 3 / 5, rel=0.5)
+  assert counts['SVC'] == pytest.approx(900 / 3 / 5, rel=0.5)
 
 
 def test_demonstrations_differ(tasks, preview):
