@@ -26,24 +26,25 @@ def evaluate(
   Args:
     agent: whose policy is evaluated.
     ledger: where attempts go.
-    progress: is told of every task done.
+    progress: is told of every split done.
     phase: 'before', 'after', …
   """
   config = agent.config
   rng = jax.random.fold_in(jax.random.key(config.seed), 2)
-  plan = [(name, config.eval.num_samples) for name in agent.env.held_out_tasks]
-  plan += [
-      (name, config.eval.num_train_samples) for name in agent.env.train_tasks
-  ]
-  plan = [(name, num) for name, num in plan if num]
-  progress.phase(f'{phase} RL', sum(num for _, num in plan))
+  # One batch of samples for each split: the more rows, the faster each.
+  plan = (
+      ('held_out', agent.env.held_out_tasks, config.eval.num_samples),
+      ('train', agent.env.train_tasks, config.eval.num_train_samples),
+  )
+  plan = [item for item in plan if item[1] and item[2]]
+  progress.phase(f'{phase} RL', sum(len(names) * n for _, names, n in plan))
   sampled = 0
   done = {row['key'] for row in ledger.attempts(phase, columns=('key',))}
-  for index, (name, num_samples) in enumerate(plan):
-    prefix = f'{phase}/{name}'
-    if f'{prefix}/0/{num_samples - 1}' not in done:
+  for index, (split, names, num_samples) in enumerate(plan):
+    prefix = f'{phase}/{split}'
+    if f'{prefix}/0/0' not in done:
       agent.collector.launch(
-          [Problem(name)],
+          [Problem(name) for name in names],
           jax.random.fold_in(rng, index),
           prefix=prefix,
           num_samples=num_samples,
@@ -51,7 +52,8 @@ def evaluate(
           purpose='audit',
           temperature=config.eval.temperature,
       )
-      for group in agent.collector.take():
-        ledger.insert(0, phase, group.attempts)
-    sampled += num_samples
+      groups = agent.collector.take()
+      # All of a split or none of it: that is how a resumed run knows.
+      ledger.insert(0, phase, [a for g in groups for a in g.attempts])
+    sampled += len(names) * num_samples
     progress.update(sampled, {})

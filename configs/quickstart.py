@@ -17,22 +17,22 @@ def get_config() -> ml_collections.ConfigDict:
   config = default.get_config()
   with config.unlocked():
     config.name = 'quickstart'
-    config.num_steps = 14
+    config.num_steps = 6
     config.sampler.max_prompt_tokens = 256
     config.sampler.max_new_tokens = 192
     config.sampler.bucket = 64
     config.collect.num_groups = 2
     config.collect.group_size = 8
-    config.imitation.num_demos = 128
+    config.imitation.num_demos = 120
     config.imitation.rows_per_batch = 1
     config.imitation.per_row = 4
     config.imitation.lr = 3e-4
     config.imitation.lr_schedule = 'linear'
-    config.imitation.eval_every = 17
+    config.imitation.eval_every = 15
     config.imitation.checkpoint_every = 20
-    config.learner.lr = 2e-5
+    config.learner.lr = 4e-5
     config.loss.advantage = 'nested'
     config.eval.num_samples = 12
     config.eval.num_train_samples = 0
-    config.checkpoint.every = 7
+    config.checkpoint.every = 3
   return config

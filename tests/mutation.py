@@ -298,14 +298,16 @@ def main() -> None:
     work = (
         (m, m.module, m.code(trees[m.module]), limit_s[m.module]) for m in todo
     )
-    survivors = [m for m, code, _ in _run(args.jobs, work) if code == 0]
+    killed = 0
+    for m, code, _ in _run(args.jobs, work):
+      killed += code != 0
+      if code == 0:
+        text = _source(m.module).read_text().splitlines()[m.line - 1].strip()
+        where = f'core/{m.module}.py:{m.line}'
+        print(f'survived  {where}  {m.what}  |  {text}', flush=True)
   finally:
     shutil.rmtree(cache_dir, ignore_errors=True)
 
-  for m in sorted(survivors, key=lambda m: (m.module, m.line)):
-    text = _source(m.module).read_text().splitlines()[m.line - 1].strip()
-    print(f'survived  core/{m.module}.py:{m.line}  {m.what}  |  {text}')
-  killed = len(todo) - len(survivors)
   rate = killed / max(len(todo), 1)
   print(json.dumps({
       'mutants': len(todo), 'killed': killed, 'rate': round(rate, 4),

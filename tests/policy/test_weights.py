@@ -9,8 +9,8 @@ import jax
 import numpy as np
 import pytest
 
-from ace_jax.policy import tokenizer as tokenizer_lib
 from ace_jax.policy import sources, weights
+from ace_jax.policy import tokenizer as tokenizer_lib
 from ace_jax.policy.transformer import Transformer
 
 TOKENS = np.random.default_rng(0).integers(0, 96, (2, 80))
