@@ -203,6 +203,11 @@ sys.exit(not all(map(u.find_spec, ("torch", "accelerate"))))' && return
 
 # --- What to run -------------------------------------------------------------
 
+prepare() {  # what is made once for every run: the tasks, the interpreter
+  "$venv/bin/python" -P -m ace_jax.envs.mle prepare
+  "$venv/bin/python" -P -m ace_jax.sandbox prepare
+}
+
 train() {
   local config=$root/configs/quickstart.py workdir='' args=()
   while (($#)); do
@@ -219,8 +224,7 @@ train() {
   if [[ ! -e $config && -e $root/$config ]]; then config=$root/$config; fi
   workdir=${workdir:-$root/workdirs/$(basename "${config%%:*}" .py)}
   setup
-  "$venv/bin/python" -P -m ace_jax.envs.mle prepare
-  "$venv/bin/python" -P -m ace_jax.sandbox prepare
+  prepare
   exec "$venv/bin/python" -P -m ace_jax.main \
     "--config=$config" "--workdir=$workdir" ${args[@]+"${args[@]}"}
 }
@@ -232,6 +236,7 @@ run_tests() {
   if (($#)); then
     exec "$venv/bin/python" -m pytest "$@"
   fi
+  prepare
   exec "$venv/bin/python" -m pytest \
     --cov=ace_jax --cov-report=term:skip-covered --cov-fail-under=85
 }
