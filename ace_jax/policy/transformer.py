@@ -214,11 +214,11 @@ class Transformer:
         precision=self.config.precision,
     )
     hidden, _ = self._trunk(params, tokens, positions, attend)
+    group = num_rows, num_completions
     first = jnp.broadcast_to(
-        hidden[:, None, p - 1 : p],
-        (num_rows, num_completions, 1, hidden.shape[-1]),
+        hidden[:, None, p - 1 : p], (*group, 1, self.config.dim)
     )
-    rest = hidden[:, p:].reshape(num_rows, num_completions, length - 1, -1)
+    rest = hidden[:, p:].reshape(*group, length - 1, self.config.dim)
     return jnp.concatenate([first, rest], axis=2)
 
   def prefill(

@@ -101,9 +101,9 @@ def test_stop_tokens_end_and_belong_to_a_completion(params):
 
 
 def test_samples_follow_the_models_distribution(params):
-  """First tokens of 4,000 samples against the softmax, by chi-square."""
-  n, prompt = 4000, PROMPTS[0]
-  sampler = make(params, max_rows=n)
+  """First tokens of 1,500 samples against the softmax, by chi-square."""
+  n, prompt = 1500, PROMPTS[0]
+  sampler = make(params, max_rows=n, bucket=4)
   rows = sampler.generate(
       [prompt], jax.random.key(5), num_samples=n, max_new_tokens=1
   )
