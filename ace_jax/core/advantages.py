@@ -106,7 +106,7 @@ def entropic(
   z_QG = -gap_QG / jnp.where(spread_Q1 > 0, spread_Q1, 1)
 
   best_Q1 = masked_count(is_live_QG & (gap_QG == 0), 1, keepdims=True)
-  highest_Q1 = jnp.log(count_Q1 / jnp.maximum(best_Q1, 1))
+  highest_Q1 = jnp.log(count_Q1 / best_Q1)
   # The tolerance is for the rounding of ln 2 itself, when n = 2m.
   is_reached_Q1 = highest_Q1 > target_kl * (1 + 1e-3)
   target_Q1 = jnp.where(is_reached_Q1, target_kl, highest_Q1 / 2)
@@ -131,9 +131,8 @@ def entropic(
   tilt_QG = jnp.where(is_live_QG, jnp.exp(beta_Q1 * z_QG), 0)
   # Summed without i: subtracting it from the total would cancel.
   others_QG = tilt_QG @ (1 - jnp.eye(G, dtype=tilt_QG.dtype))
-  mean_others_QG = others_QG / jnp.maximum(count_Q1 - 1, 1)
-  adv_QG = tilt_QG / jnp.where(others_QG > 0, mean_others_QG, 1) - 1
-  return jnp.where(is_live_QG & (spread_Q1 > 0), adv_QG, 0)
+  adv_QG = tilt_QG * (count_Q1 - 1) / others_QG - 1
+  return jnp.where(is_live_QG & (others_QG > 0), adv_QG, 0)
 
 
 def max_k(
@@ -148,7 +147,7 @@ def max_k(
 
   A group with n < k live attempts has its own k = n; a single one gets 0.
   """
-  G = check_shapes(reward_QG=reward_QG, mask_QG=mask_QG)['G']
+  check_shapes(reward_QG=reward_QG, mask_QG=mask_QG)
   if k < 2:
     raise ValueError(f'k must be at least 2, not {k}')
   is_live_QG = mask_QG > 0
@@ -161,8 +160,8 @@ def max_k(
   # C(a, b − 1) / C(n, b) = b/n · Π_{t<b−1} (a − t)/(n − 1 − t): a product of
   # numbers near one, where the binomials would overflow float32.
   weight_QG = drawn_Q1 / jnp.maximum(others_Q1, 1)
-  for t in range(min(k, G) - 2):
-    factor_QG = jnp.maximum(rank_QG - t, 0) / jnp.maximum(others_Q1 - 1 - t, 1)
+  for t in range(k - 2):
+    factor_QG = (rank_QG - t) / (others_Q1 - 1 - t)
     weight_QG = weight_QG * jnp.where(t < drawn_Q1 - 1, factor_QG, 1)
   weight_QG = jnp.where(is_live_QG, weight_QG, 0)
 
@@ -208,12 +207,11 @@ def nested(
   quality_QG = 0.5 * jnp.clip(quality_QG / scale_Q1, -2, 2)
   failure_QG = validity_QG + 0.1 * _centred(milestones_QG, is_failed_QG)
   best_failure_Q1 = masked_max(failure_QG, is_failed_QG, 1, keepdims=True)
-  adv_QG = jnp.where(
+  return jnp.where(
       is_valid_QG,
       jnp.maximum(validity_QG + quality_QG, best_failure_Q1 + NESTED_MARGIN),
       failure_QG,
   )
-  return jnp.where(mask_QG > 0, adv_QG, 0)
 
 
 def zero_variance_mask(reward_QG: jax.Array, mask_QG: jax.Array) -> jax.Array:
@@ -245,7 +243,7 @@ def gae(
   Returns:
     adv_BT and return_BT, 0 where masked.
   """
-  check_shapes(reward_BT=reward_BT, value_BT=value_BT, mask_BT=mask_BT)
+  B = check_shapes(reward_BT=reward_BT, value_BT=value_BT, mask_BT=mask_BT)['B']
 
   def back(carry, token):
     next_value_B, next_adv_B = carry
@@ -258,7 +256,7 @@ def gae(
     )
     return carry, jnp.where(is_action_B, adv_B, 0)
 
-  zero_B = jnp.zeros_like(value_BT[:, 0])
+  zero_B = jnp.zeros_like(value_BT, shape=B)
   tokens = reward_BT.T, value_BT.T, (mask_BT > 0).T
   _, adv_TB = jax.lax.scan(back, (zero_B, zero_B), tokens, reverse=True)
   adv_BT = adv_TB.T
