@@ -75,7 +75,9 @@ def _parse(argv: list[str]) -> list[str]:
 
 
 def _fail(error: BaseException) -> None:
-  text = ' '.join(str(error).split())
+  # A KeyError's own text is the quoted form of what was said.
+  said = error.args[0] if isinstance(error, KeyError) else error
+  text = ' '.join(str(said).split())
   print(f'ace_jax: error: {text}', file=sys.stderr)
   # Threads of a half-built run must not keep a failed command alive.
   sys.stdout.flush()

@@ -203,7 +203,7 @@ def refused(done):
 
 def test_unknown_key_names_the_nearest(tmp_path):
   line = refused(run(tmp_path / 'w', '--config.learner.lrr=1'))
-  assert 'lrr' in line and "'lr'" in line
+  assert 'lrr' in line and '"lr"' in line
   assert not (tmp_path / 'w').exists()
 
 
