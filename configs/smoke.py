@@ -1,4 +1,4 @@
-"""The whole road in under a minute: a small policy made from nothing.
+"""The whole road in a minute or two: a small policy made from nothing.
 
   python -m ace_jax.main --config=configs/smoke.py --workdir=DIR
 
