@@ -1,8 +1,9 @@
 """Attention over packed rows and over a cache, and rotary positions.
 
-The row layout is [prompt | completion_1 | … | completion_G]. Keys and values
-are laid out [Q, K, S, H], the order in which a batched product reads them: a
-cache is then never transposed again. Dimension letters: see transformer.py.
+The row layout is [prompt | completion_1 | … | completion_G]. Keys are laid out
+[Q, K, H, S] and values [Q, K, S, H], as a plain batched product reads its
+right operand: neither is transposed again once it is in a cache. Dimension
+letters: see transformer.py.
 """
 
 from __future__ import annotations
@@ -77,40 +78,48 @@ def _einsum(precision: str) -> Callable[..., Array]:
   )
 
 
+def _heads_first(k: Array, v: Array) -> tuple[Array, Array]:
+  """[…, S, K, H] → keys […, K, H, S] and values […, K, S, H]."""
+  return jnp.moveaxis(k, -3, -1), jnp.swapaxes(v, -3, -2)
+
+
 def _joint_attention(
     einsum: Callable[..., Array],
     q: Array,  # [Q, G, T, K, R, H], scaled
-    prefix: tuple[Array, Array],  # two [Q, K, P, H]
+    prefix: tuple[Array, Array],  # [Q, K, H, P], [Q, K, P, H]
     prefix_seen: Array,  # [Q, P] bool
-    own: tuple[Array, Array],  # two [Q, G, K, S, H]
+    own: tuple[Array, Array],  # [Q, G, K, H, S], [Q, G, K, S, H]
     own_seen: Array,  # [T, S] bool
 ) -> Array:
   """Softmax attention over a shared prefix and each completion's own keys.
 
   The prefix meets the queries of all completions in one product; it is never
-  repeated. Scores stay in the layouts in which the products deliver them
-  (QKRGTS and QGKRTS): only their row sums are transposed, and no [.., P + S]
-  array is ever built. Returns [Q, G, T, K, R, H].
+  repeated. Each product has its operands and its result in batch, row, column
+  order (QKRGT… and QGKRT…), which is what fast kernels take: only queries,
+  outputs and row sums are transposed, and no [.., P + S] array is ever built.
+  Returns [Q, G, T, K, R, H].
   """
-  far = einsum('qgtkrh,qksh->qkrgts', q, prefix[0])
+  q_near = q.transpose(0, 1, 3, 4, 2, 5)
+  far = einsum('qkrgth,qkhs->qkrgts', jnp.moveaxis(q_near, 1, 3), prefix[0])
   far = jnp.where(prefix_seen[:, None, None, None, None], far, MASKED)
-  near = einsum('qgtkrh,qgksh->qgkrts', q, own[0])
+  near = einsum('qgkrth,qgkhs->qgkrts', q_near, own[0])
   near = jnp.where(own_seen, near, MASKED)
-  peak = jnp.maximum(far.max(-1), jnp.moveaxis(near.max(-1), 1, 3))
-  peak = jax.lax.stop_gradient(peak)  # cancels in the quotient
-  far = jnp.exp(far - peak[..., None])
-  near = jnp.exp(near - jnp.moveaxis(peak, 3, 1)[..., None])
-  total = far.sum(-1) + jnp.moveaxis(near.sum(-1), 1, 3)  # QKRGT
+  peak = jnp.maximum(jnp.moveaxis(far.max(-1), 3, 1), near.max(-1))
+  peak = jax.lax.stop_gradient(peak)  # QGKRT; cancels in the quotient
+  far = jnp.exp(far - jnp.moveaxis(peak, 1, 3)[..., None])
+  near = jnp.exp(near - peak[..., None])
+  total = jnp.moveaxis(far.sum(-1), 3, 1) + near.sum(-1)
   dtype = own[1].dtype
-  out = einsum('qkrgts,qksh->qgtkrh', far.astype(dtype), prefix[1])
-  out += einsum('qgkrts,qgksh->qgtkrh', near.astype(dtype), own[1])
-  return (out / total.transpose(0, 3, 4, 1, 2)[..., None]).astype(dtype)
+  far = einsum('qkrgts,qksh->qkrgth', far.astype(dtype), prefix[1])
+  near = einsum('qgkrts,qgksh->qgkrth', near.astype(dtype), own[1])
+  out = (jnp.moveaxis(far, 3, 1) + near) / total[..., None]
+  return out.astype(dtype).transpose(0, 1, 4, 2, 3, 5)
 
 
 def packed_attention(
     prompt_mask_QP: Array, num_completions: int, *, precision: str
 ) -> AttendFn:
-  """Attention of packed rows; keeps the prompt's (k, v), two [Q, K, P, H].
+  """Attention of packed rows; keeps the prompt's (k, v), heads first.
 
   Prompt positions see earlier real prompt positions. A completion sees the
   real prompt and its own earlier tokens, never another completion.
@@ -122,13 +131,14 @@ def packed_attention(
   prompt_seen = (causal_PP & seen_QP[:, None])[:, None, None]  # QKRTS
 
   def within_prompt(q, k, v):
-    score = einsum('qtkrh,qksh->qkrts', q, k)
+    score = einsum('qkrth,qkhs->qkrts', q.transpose(0, 2, 3, 1, 4), k)
     prob = jax.nn.softmax(jnp.where(prompt_seen, score, MASKED), axis=-1)
-    return einsum('qkrts,qksh->qtkrh', prob.astype(v.dtype), v).astype(v.dtype)
+    out = einsum('qkrts,qksh->qkrth', prob.astype(v.dtype), v)
+    return out.astype(v.dtype).transpose(0, 3, 1, 2, 4)
 
   def attend(q, k, v):
     q = q * q.shape[-1] ** -0.5
-    prefix = tuple(x[:, :p].transpose(0, 2, 1, 3) for x in (k, v))
+    prefix = _heads_first(k[:, :p], v[:, :p])
     prompt = within_prompt(q[:, :p], *prefix)
     if not num_completions:
       return prompt, prefix
@@ -136,7 +146,7 @@ def packed_attention(
         x[:, p:].reshape(num_rows, num_completions, -1, *x.shape[2:])
         for x in (q, k, v)
     )
-    own = tuple(x.transpose(0, 1, 3, 2, 4) for x in (k, v))
+    own = _heads_first(k, v)
     causal = jnp.tril(jnp.ones((q.shape[2],) * 2, bool))
     rest = _joint_attention(einsum, q, prefix, seen_QP, own, causal)
     rest = rest.reshape(num_rows, -1, *rest.shape[3:])
@@ -157,22 +167,23 @@ def cached_attention(
 
   Args:
     prompt_mask_QP: 1 on real prompt tokens.
-    prefix: the prompt's k and v, [Q, K, P, H].
-    cache: the completions' k and v, [Q, G, K, C, H], filled before `step`.
+    prefix: the prompt's k [Q, K, H, P] and v [Q, K, P, H].
+    cache: the completions' k [Q, G, K, H, C] and v [Q, G, K, C, H], filled
+      before `step`.
     step: [] int32, where the new token stands in its completion.
   """
-  num_rows, num_completions, _, max_new, _ = cache[0].shape
-
-  def write(old, new):  # [Q, G, K, C, H], [Q, G, K, H]
-    start = (0, 0, 0, step, 0)
-    return jax.lax.dynamic_update_slice(old, new[:, :, :, None], start)
+  num_rows, num_completions, _, max_new, _ = cache[1].shape
+  write = jax.lax.dynamic_update_slice_in_dim
 
   def attend(q, k, v):
     q, k, v = (
         x.reshape(num_rows, num_completions, *x.shape[2:])
         for x in (q * q.shape[-1] ** -0.5, k, v)
     )
-    own = write(cache[0], k), write(cache[1], v)
+    own = (
+        write(cache[0], k[..., None], step, axis=4),
+        write(cache[1], v[:, :, :, None], step, axis=3),
+    )
     out = _joint_attention(
         _einsum(precision),
         q[:, :, None],

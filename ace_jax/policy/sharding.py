@@ -90,11 +90,16 @@ def spec_for(
   return PartitionSpec(*entries)
 
 
+def is_sharded() -> bool:
+  """Whether the code being traced runs on several devices."""
+  return jax.sharding.get_abstract_mesh().size > 1
+
+
 def constrain(x: jax.Array, *axes: str | None) -> jax.Array:
   """Pins `x` to its logical axes; the identity without a mesh."""
-  mesh = jax.sharding.get_abstract_mesh()
-  if mesh.empty or mesh.size == 1:
+  if not is_sharded():
     return x
+  mesh = jax.sharding.get_abstract_mesh()
   return jax.lax.with_sharding_constraint(x, spec_for(mesh, x.shape, axes))
 
 
