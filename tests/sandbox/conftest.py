@@ -5,8 +5,10 @@ from __future__ import annotations
 import pathlib
 import time
 
+import coverage
 import leftovers
 import pytest
+import spawner_lines
 
 from ace_jax import types
 from ace_jax.sandbox import LocalSandbox, SandboxError, SandboxSpec
@@ -18,6 +20,16 @@ KINDS = {
     'L3-watched': dict(force_level='L3', use_cgroups=False),
     'L2-watched': dict(force_level='L2', use_cgroups=False),
 }
+
+
+@pytest.fixture(scope='session', autouse=True)
+def _coverage(tmp_path_factory):
+  cov = coverage.Coverage.current()
+  if cov is None:
+    yield
+    return
+  with spawner_lines.recorded(cov, tmp_path_factory.mktemp('spawner')):
+    yield
 
 
 @pytest.fixture(scope='session', params=KINDS)

@@ -225,6 +225,7 @@ rng = np.random.rand(60, 4)
 model = RandomForestClassifier(20).fit(rng, rng[:, 0] > .5)
 print(hash("a"), set("abcdef"), repr(model.predict_proba(rng).sum(0)))
 import random; print(random.random(), np.random.rand())
+print(np.random.default_rng().random(), np.random.RandomState().rand())
 '''
 
 

@@ -61,6 +61,8 @@ def _seed(seed: int) -> None:
   numpy = sys.modules.get('numpy')
   if numpy is not None:
     numpy.random.seed(seed % (1 << 32))
+    # Where default_rng() and its like take their seed when given none.
+    numpy.random.bit_generator.randbits = random.Random(seed).getrandbits
 
 
 def _exit_code(error: SystemExit) -> int:
