@@ -38,6 +38,7 @@ def make_optimizer(
       schedule,
       b1=c.b1,
       b2=c.b2,
+      eps=c.eps,
       weight_decay=c.weight_decay,
       max_grad_norm=c.max_grad_norm,
   )

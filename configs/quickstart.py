@@ -18,9 +18,9 @@ def get_config() -> ml_collections.ConfigDict:
   with config.unlocked():
     config.name = 'quickstart'
     config.num_steps = 6
-    config.sampler.max_prompt_tokens = 256
-    config.sampler.max_new_tokens = 192
-    config.sampler.bucket = 64
+    config.sampler.max_prompt_tokens = 240
+    config.sampler.max_new_tokens = 160
+    config.sampler.bucket = 80
     config.collect.num_groups = 2
     config.collect.group_size = 8
     config.imitation.num_demos = 120
@@ -28,9 +28,12 @@ def get_config() -> ml_collections.ConfigDict:
     config.imitation.per_row = 4
     config.imitation.lr = 3e-4
     config.imitation.lr_schedule = 'linear'
-    config.imitation.eval_every = 15
+    config.imitation.eval_every = 20
     config.imitation.checkpoint_every = 20
-    config.learner.lr = 4e-5
+    config.learner.lr = 5e-5
+    # A group without a valid program has a gradient a tenth as large as
+    # others, from milestones alone. Adam must not blow it up to a full step.
+    config.learner.eps = 5e-6
     config.loss.advantage = 'nested'
     config.eval.num_samples = 12
     config.eval.num_train_samples = 0

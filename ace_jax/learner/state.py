@@ -38,16 +38,22 @@ def make_optimizer(
     *,
     b1: float,
     b2: float,
+    eps: float = 1e-8,
     weight_decay: float,
     max_grad_norm: float,
 ) -> optax.GradientTransformation:
-  """AdamW with global-norm clipping; decay on matrices only."""
+  """AdamW with global-norm clipping; decay on matrices only.
+
+  `eps` is where Adam stops to take a gradient for its sign: an `eps` near the
+  usual size of a gradient's entries keeps small gradients small.
+  """
   return optax.chain(
       optax.clip_by_global_norm(max_grad_norm),
       optax.adamw(
           schedule,
           b1=b1,
           b2=b2,
+          eps=eps,
           weight_decay=weight_decay,
           mask=_is_decayed,
       ),
