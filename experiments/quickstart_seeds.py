@@ -216,11 +216,7 @@ def markdown(
   ]
   for name, sides, wall_s in [*rows, ('all', pooled, None)]:
     cells = [
-        ' → '.join(
-            f'{sides[p][k]:.3f} ± {sides[p][f"{k}_se"] or 0.0:.3f}'
-            for p in PHASES
-        )
-        for k in MEANS
+        ' → '.join(_mean(sides[p], k) for p in PHASES) for k in MEANS
     ]
     cells.append(' → '.join(
         f'{sides[p]["distinct_programs"]} ± '
@@ -230,6 +226,12 @@ def markdown(
     samples = ' → '.join(dict.fromkeys(str(sides[p]['n']) for p in PHASES))
     lines.append(f'| {name} | {samples} | {" | ".join(cells)} | {wall} |')
   return '\n'.join(lines)
+
+
+def _mean(one_side: dict[str, Any], name: str) -> str:
+  if one_side[name] is None:  # of no valid program
+    return '–'
+  return f'{one_side[name]:.3f} ± {one_side[f"{name}_se"] or 0.0:.3f}'
 
 
 def main() -> int:

@@ -15,6 +15,8 @@ def figures(rank, *, distinct=5):
   valid = rank[rank > 0]
 
   def mean(name, x):
+    if not len(x):
+      return {name: None, f'{name}_se': None}
     return {name: x.mean(), f'{name}_se': x.std(ddof=1) / math.sqrt(len(x))}
 
   return {
@@ -126,3 +128,17 @@ def test_the_table_has_a_line_per_seed_and_one_for_all():
   assert len({line.count('|') for line in lines}) == 1
   assert [line.split('|')[1].strip() for line in lines[2:]] == ['0', '1', 'all']
   assert f'{pooled["after"]["valid_rate"]:.3f} ±' in lines[-1]
+
+
+def test_a_seed_without_a_valid_program_is_in_the_table():
+  rng = np.random.default_rng(0)
+  results = [
+      result(samples(rng, 10), samples(rng, 0)),
+      result(samples(rng, 10), samples(rng, 20), seed=1),
+  ]
+  pooled = {
+      p: seeds.pool([seeds.side(r, p) for r in results]) for p in seeds.PHASES
+  }
+  failed = seeds.markdown(results, pooled).splitlines()[2]
+  assert '→ 0.000 ± 0.000' in failed and '→ – |' in failed
+  assert not all(seeds.criteria(results, pooled).values())
