@@ -19,8 +19,8 @@ def get_config() -> ml_collections.ConfigDict:
     config.name = 'quickstart'
     config.num_steps = 6
     config.sampler.max_prompt_tokens = 240
-    config.sampler.max_new_tokens = 160
-    config.sampler.bucket = 80
+    config.sampler.max_new_tokens = 192
+    config.sampler.bucket = 48
     config.collect.num_groups = 2
     config.collect.group_size = 8
     config.imitation.num_demos = 120
