@@ -98,7 +98,7 @@ def get_config() -> ml_collections.ConfigDict:
   config.learner.weight_decay = 0.0
   config.learner.b1 = 0.9
   config.learner.b2 = 0.95
-  config.learner.eps = 1e-8  # of Adam
+  config.learner.eps = 1e-8  # of Adam in RL; the warm start's is 1e-8
   config.learner.max_grad_norm = 1.0
   config.learner.num_epochs = 1
   config.learner.num_minibatches = 1

@@ -99,8 +99,8 @@ def constrain(x: jax.Array, *axes: str | None) -> jax.Array:
   """Pins `x` to its logical axes; the identity without a mesh."""
   if not is_sharded():
     return x
-  mesh = jax.sharding.get_abstract_mesh()
-  return jax.lax.with_sharding_constraint(x, spec_for(mesh, x.shape, axes))
+  spec = spec_for(jax.sharding.get_abstract_mesh(), x.shape, axes)
+  return jax.lax.with_sharding_constraint(x, spec)
 
 
 def path_of(path: tuple) -> str:

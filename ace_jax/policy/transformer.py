@@ -60,8 +60,8 @@ def project(x: Array, kernel: Array, num_in: int, precision: str) -> Array:
   if is_sharded():
     return jnp.tensordot(x, kernel, axes=num_in, precision=precision)
   # One plain matrix product. With more axes its transpose in the backward
-  # pass moves both operands around first: 10 % of a step on a CPU. Not on a
-  # mesh, where merging axes would gather the ones that are split.
+  # pass moves both operands around first. Not on a mesh, where merging axes
+  # would gather the ones that are split.
   lead, ins, outs = x.shape[:2], kernel.shape[:num_in], kernel.shape[num_in:]
   y = jnp.matmul(
       x.reshape(-1, math.prod(ins)),
