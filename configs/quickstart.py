@@ -19,8 +19,9 @@ def get_config() -> ml_collections.ConfigDict:
     config.name = 'quickstart'
     config.num_steps = 6
     config.sampler.max_prompt_tokens = 240
-    config.sampler.max_new_tokens = 192
-    config.sampler.bucket = 48
+    config.sampler.max_new_tokens = 180
+    config.sampler.bucket = 60
+    config.sandbox.cpu_limit_s = 5.0
     config.collect.num_groups = 2
     config.collect.group_size = 8
     config.imitation.num_demos = 120

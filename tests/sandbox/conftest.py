@@ -13,7 +13,8 @@ import spawner_lines
 from ace_jax import types
 from ace_jax.sandbox import LocalSandbox, SandboxError, SandboxSpec
 
-SPEC = SandboxSpec(timeout_s=5.0, cpu_limit_s=0.5, memory_mb=300, disk_mb=16,
+# A slow machine needs most of a second to fill the memory limit.
+SPEC = SandboxSpec(timeout_s=5.0, cpu_limit_s=1.5, memory_mb=300, disk_mb=16,
                    output_kb=64, max_processes=16)
 KINDS = {
     'L3': dict(force_level='L3'),

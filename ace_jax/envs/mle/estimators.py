@@ -20,8 +20,6 @@ class Family:
   module: str
   name: str
   options: Callable[[Shape, Rng], Options]
-  scaled: bool = False  # behind a scaler
-  probabilities: bool = True  # has predict_proba
 
 
 def draw(shape: Shape, level: str, rng: Rng) -> tuple[list[str], str]:
@@ -39,16 +37,10 @@ def draw(shape: Shape, level: str, rng: Rng) -> tuple[list[str], str]:
     table = TEXT_CLASSIFIERS if shape.classes else TEXT_REGRESSORS
   else:
     table = CLASSIFIERS if shape.classes else REGRESSORS
-  families = [
-      f for f in table[level]
-      if f.probabilities or not shape.probabilities
-  ]
-  family = options.pick(rng, families)
+  family = options.pick(rng, table[level])
   steps = []
   if shape.text:
     steps.append(_vectorizer(level, rng))
-  if family.scaled:
-    steps.append(('preprocessing', 'StandardScaler', ''))
   drawn = list(family.options(shape, rng).items())
   # The first option makes the family what it is here. The others stay at
   # their defaults more often than not: shorter, and still of many forms.
@@ -75,8 +67,9 @@ def _vectorizer(level: str, rng: Rng) -> tuple[str, str, str]:
 
 # --- The tables ------------------------------------------------------------
 
-# Few families, most of them in pairs: a policy that has learnt one of a pair
-# has nearly learnt the other. Their hyper-parameters make the programs differ.
+# Few families, in pairs that share a name: a small policy has to learn each
+# class's module and arguments from a few examples. Hyper-parameters, drawn
+# from wide ranges, make the programs differ.
 _KNN_C = ('neighbors', 'KNeighborsClassifier')
 _KNN_R = ('neighbors', 'KNeighborsRegressor')
 _TREE_C = ('tree', 'DecisionTreeClassifier')
@@ -84,57 +77,46 @@ _TREE_R = ('tree', 'DecisionTreeRegressor')
 _RF_C = ('ensemble', 'RandomForestClassifier')
 _RF_R = ('ensemble', 'RandomForestRegressor')
 _LOGISTIC = ('linear_model', 'LogisticRegression')
+_RIDGE = ('linear_model', 'Ridge')
+_BAYES = ('naive_bayes', 'MultinomialNB')
 
 CLASSIFIERS = {
     'weak': (
-        Family('dummy', 'DummyClassifier', options.dummy_classifier),
         Family(*_TREE_C, options.stump),
         Family(*_KNN_C, options.many_neighbours),
         Family(*_RF_C, options.small_forest),
-        Family('ensemble', 'AdaBoostClassifier', options.few_rounds),
     ),
     'fair': (
-        Family('naive_bayes', 'GaussianNB', options.smoothing),
         Family(*_TREE_C, options.tree),
         Family(*_KNN_C, options.neighbours),
-        Family('ensemble', 'AdaBoostClassifier', options.ada),
-        Family(*_LOGISTIC, options.logistic, scaled=True),
+        Family(*_LOGISTIC, options.logistic),
     ),
     'strong': (
         Family(*_RF_C, options.forest),
         Family('ensemble', 'ExtraTreesClassifier', options.forest),
         Family('ensemble', 'GradientBoostingClassifier', options.boosting),
-        Family('ensemble', 'HistGradientBoostingClassifier', options.hist),
-        Family('svm', 'SVC', options.svm, scaled=True, probabilities=False),
     ),
 }
 REGRESSORS = {
     'weak': (
-        Family('dummy', 'DummyRegressor', options.dummy_regressor),
         Family(*_TREE_R, options.stump),
         Family(*_KNN_R, options.many_neighbours),
         Family(*_RF_R, options.small_forest),
-        Family('ensemble', 'AdaBoostRegressor', options.few_rounds),
     ),
     'fair': (
-        Family('linear_model', 'LinearRegression', options.none),
         Family(*_TREE_R, options.tree),
         Family(*_KNN_R, options.neighbours),
-        Family('ensemble', 'AdaBoostRegressor', options.ada),
-        Family('linear_model', 'Ridge', options.ridge, scaled=True),
+        Family(*_RIDGE, options.ridge),
     ),
     'strong': (
         Family(*_RF_R, options.forest),
         Family('ensemble', 'ExtraTreesRegressor', options.forest),
         Family('ensemble', 'GradientBoostingRegressor', options.boosting),
-        Family('ensemble', 'HistGradientBoostingRegressor', options.hist),
-        Family('svm', 'SVR', options.svm, scaled=True),
     ),
 }
 TEXT_CLASSIFIERS = {
     'weak': (
-        Family('dummy', 'DummyClassifier', options.dummy_classifier),
-        Family('naive_bayes', 'MultinomialNB', options.flat_counts),
+        Family(*_BAYES, options.flat_counts),
         Family(*_TREE_C, options.stump),
         Family(*_KNN_C, options.many_neighbours),
     ),
@@ -142,19 +124,14 @@ TEXT_CLASSIFIERS = {
         Family(*_TREE_C, options.tree),
         Family(*_KNN_C, options.neighbours),
         Family(*_RF_C, options.small_forest),
-        Family(*_LOGISTIC, options.logistic),
     ),
     'strong': (
-        Family('naive_bayes', 'MultinomialNB', options.counts),
+        Family(*_BAYES, options.counts),
         Family(*_LOGISTIC, options.text_logistic),
-        Family('svm', 'LinearSVC', options.linear_svc, probabilities=False),
     ),
 }
 TEXT_REGRESSORS = {
-    'weak': (
-        Family('dummy', 'DummyRegressor', options.dummy_regressor),
-        Family('linear_model', 'Ridge', options.heavy_penalty),
-    ),
+    'weak': (Family(*_RIDGE, options.heavy_penalty),),
     'fair': (Family(*_KNN_R, options.neighbours),),
-    'strong': (Family('linear_model', 'Ridge', options.ridge),),
+    'strong': (Family(*_RIDGE, options.ridge),),
 }

@@ -55,8 +55,6 @@ def sample_program(
       rows=preview.num_rows,
       columns=features.columns,
       classes=len(preview.classes),
-      probabilities=probabilities,
-      absolute=task.metric == 'mae',
       text=features.text,
   )
   imports, model = estimators.draw(shape, level, rng)
