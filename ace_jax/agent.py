@@ -132,6 +132,7 @@ def _make_env(config: ml_collections.ConfigDict) -> MleEnv:
           config.env.held_out_tasks or tasks_lib.task_names('held_out')
       ),
       reward=config.env.reward,
+      suggest_imports=config.env.suggest_imports,
       instrument_programs=config.env.instrument,
       limits=_limits(config),
   )

@@ -42,6 +42,7 @@ def get_config() -> ml_collections.ConfigDict:
   config.env.train_tasks = ()  # (): every built-in training task
   config.env.held_out_tasks = ()  # (): every built-in held-out task
   config.env.reward = 'human_rank'  # human_rank | rl4mle
+  config.env.suggest_imports = False  # names scikit-learn's usual classes
   config.env.instrument = True  # milestones by the syntax-tree instrumenter
 
   # --- The sandbox -------------------------------------------------------

@@ -18,7 +18,8 @@ def get_config() -> ml_collections.ConfigDict:
   with config.unlocked():
     config.name = 'quickstart'
     config.num_steps = 6
-    config.sampler.max_prompt_tokens = 240
+    config.env.suggest_imports = True
+    config.sampler.max_prompt_tokens = 300
     config.sampler.max_new_tokens = 180
     config.sampler.bucket = 60
     config.sandbox.cpu_limit_s = 5.0
@@ -27,9 +28,9 @@ def get_config() -> ml_collections.ConfigDict:
     config.imitation.num_demos = 120
     config.imitation.rows_per_batch = 1
     config.imitation.per_row = 4
-    config.imitation.lr = 3e-4
+    config.imitation.lr = 6e-4
     config.imitation.lr_schedule = 'linear'
-    config.imitation.eval_every = 20
+    config.imitation.eval_every = 16
     config.imitation.checkpoint_every = 20
     config.learner.lr = 5e-5
     # A group without a valid program has a gradient a tenth as large as

@@ -26,6 +26,8 @@ import tempfile
 import time
 from collections.abc import Callable
 
+from ace_jax.huge_pages import restart_with_huge_pages
+
 THREADS = 2
 NUM_PROMPTS, GROUP_SIZE = 2, 8
 PROMPT_TOKENS, COMPLETION_TOKENS = 91, 165
@@ -289,4 +291,5 @@ def main() -> None:
 
 
 if __name__ == '__main__':
+  restart_with_huge_pages()  # TRL's process inherits them
   main()

@@ -30,6 +30,7 @@ LAYERS = (
     'warm_start',
     'train',
     'modes',
+    'huge_pages',
     'main',
 )
 MAX_LINES = 350

@@ -136,6 +136,7 @@ def messages(
     preview: Preview,
     limits: Limits,
     *,
+    imports: Sequence[str] = (),
     detail: Detail = LADDER[0],
     parent: Attempt | None = None,
 ) -> list[Message]:
@@ -146,6 +147,8 @@ def messages(
     task: of the problem.
     preview: of the task's public data.
     limits: of the sandbox.
+    imports: statements to suggest, for a policy that does not know the
+      packages by heart.
     detail: how much to show.
     parent: the attempt that an improve or debug problem starts from.
 
@@ -159,6 +162,7 @@ def messages(
       _rows(task, preview, detail),
       _contract(task, preview),
       f'Limits: {limits.cpu_limit_s:g} s CPU, {limits.memory_mb} MB.',
+      '\n'.join(imports),
   ]
   if problem.kind in ('improve', 'debug'):
     lines.append(_previous(problem, parent))
@@ -178,6 +182,7 @@ def fit(
     *,
     count_tokens: Callable[[list[Message]], int],
     budget: int,
+    imports: Sequence[str] = (),
     parent: Attempt | None = None,
 ) -> list[Message]:
   """The most detailed chat within `budget` tokens.
@@ -187,7 +192,8 @@ def fit(
   """
   for detail in LADDER:
     chat = messages(
-        problem, task, preview, limits, detail=detail, parent=parent
+        problem, task, preview, limits, imports=imports, detail=detail,
+        parent=parent,
     )
     if (count := count_tokens(chat)) <= budget:
       return chat

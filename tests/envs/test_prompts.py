@@ -95,6 +95,14 @@ def test_contract_of_a_metric(
   assert expected in _user(task)
 
 
+def test_suggested_imports_stay_when_details_go(wine):
+  lines = ['from sklearn.svm import SVC', 'from sklearn.tree import ExtraTree']
+  for detail in prompts.LADDER:
+    text = _user(wine, detail, imports=lines)
+    assert text.endswith('\n' + '\n'.join(lines))
+    assert text.removesuffix('\n' + '\n'.join(lines)) == _user(wine, detail)
+
+
 def test_numbered_columns_are_abbreviated():
   assert prompts._abbreviate([f'p{i}' for i in range(64)]) == ['p0…p63']
   assert prompts._abbreviate(['a', 'b0', 'b1', 'b2', 'c']) == [

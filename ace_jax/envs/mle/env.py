@@ -14,6 +14,7 @@ import zlib
 from collections.abc import Sequence
 
 from ace_jax.envs import instrument, prompts, rewards
+from ace_jax.envs.mle import estimators
 from ace_jax.envs.mle import tasks as tasks_lib
 from ace_jax.envs.mle.grader import GraderProcess
 from ace_jax.sandbox.base import SandboxSpec
@@ -46,6 +47,7 @@ class MleEnv:
       train_tasks: Sequence[str],
       held_out_tasks: Sequence[str],
       reward: str,
+      suggest_imports: bool,
       instrument_programs: bool,
       limits: SandboxSpec,
   ):
@@ -59,6 +61,7 @@ class MleEnv:
         for name in self.train_tasks + self.held_out_tasks
     }
     self._reward = reward
+    self._suggest_imports = suggest_imports
     self._instrument = instrument_programs
     self._limits = limits
     self._previews: dict[str, prompts.Preview] = {}
@@ -75,13 +78,21 @@ class MleEnv:
       self, problem: Problem, *, count_tokens, budget: int
   ) -> list[dict[str, str]]:
     """The chat that asks for a solution, within `budget` tokens."""
+    preview = self.preview(problem.task)
+    imports = ()
+    if self._suggest_imports:
+      imports = estimators.imports(
+          text=any(c.kind == 'text' for c in preview.columns),
+          classes=len(preview.classes),
+      )
     return prompts.fit(
         problem,
         self.tasks[problem.task],
-        self.preview(problem.task),
+        preview,
         self._limits,
         count_tokens=count_tokens,
         budget=budget,
+        imports=imports,
     )
 
   def job(

@@ -7,10 +7,14 @@ given task: a linear model wins some, and a forest is poor at others.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from ace_jax.envs.mle import options
 from ace_jax.envs.mle.options import Options, Rng, Shape
+
+_PIPELINE = 'from sklearn.pipeline import make_pipeline'
+_TEXT = 'feature_extraction.text'
+_VECTORIZERS = ('TfidfVectorizer', 'CountVectorizer')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,10 +37,7 @@ def draw(shape: Shape, level: str, rng: Rng) -> tuple[list[str], str]:
   Returns:
     Import statements, and the expression that builds it.
   """
-  if shape.text:
-    table = TEXT_CLASSIFIERS if shape.classes else TEXT_REGRESSORS
-  else:
-    table = CLASSIFIERS if shape.classes else REGRESSORS
+  table = _table(text=shape.text, classes=shape.classes)
   family = options.pick(rng, table[level])
   steps = []
   if shape.text:
@@ -46,12 +47,33 @@ def draw(shape: Shape, level: str, rng: Rng) -> tuple[list[str], str]:
   # their defaults more often than not: shorter, and still of many forms.
   kept = drawn[:1] + [option for option in drawn[1:] if rng.random() < 0.3]
   steps.append((family.module, family.name, _arguments(kept)))
-  imports = [f'from sklearn.{step[0]} import {step[1]}' for step in steps]
+  imports = [_import(*step[:2]) for step in steps]
   calls = [f'{name}({args})' for _, name, args in steps]
   if len(steps) == 1:
     return imports, calls[0]
-  pipeline = 'from sklearn.pipeline import make_pipeline'
-  return [pipeline, *imports], f'make_pipeline({", ".join(calls)})'
+  return [_PIPELINE, *imports], f'make_pipeline({", ".join(calls)})'
+
+
+def imports(*, text: bool, classes: int) -> list[str]:
+  """Import statements of all families for such data, each once."""
+  statements = {}  # an ordered set
+  if text:
+    statements = dict.fromkeys(
+        [_PIPELINE, *(_import(_TEXT, name) for name in _VECTORIZERS)]
+    )
+  for families in _table(text=text, classes=classes).values():
+    statements |= {_import(f.module, f.name): None for f in families}
+  return list(statements)
+
+
+def _table(*, text: bool, classes: int) -> Mapping[str, Sequence[Family]]:
+  if text:
+    return TEXT_CLASSIFIERS if classes else TEXT_REGRESSORS
+  return CLASSIFIERS if classes else REGRESSORS
+
+
+def _import(module: str, name: str) -> str:
+  return f'from sklearn.{module} import {name}'
 
 
 def _arguments(drawn: Iterable[tuple[str, str]]) -> str:
@@ -60,9 +82,9 @@ def _arguments(drawn: Iterable[tuple[str, str]]) -> str:
 
 def _vectorizer(level: str, rng: Rng) -> tuple[str, str, str]:
   """(module, name, arguments): few words, many words, or word pairs."""
-  name = options.pick(rng, ['TfidfVectorizer', 'CountVectorizer'])
+  name = options.pick(rng, _VECTORIZERS)
   drawn = options.words(level, rng)
-  return 'feature_extraction.text', name, _arguments(drawn.items())
+  return _TEXT, name, _arguments(drawn.items())
 
 
 # --- The tables ------------------------------------------------------------

@@ -219,8 +219,23 @@ def test_levels_and_families_all_occur(tasks, preview):
       for family in level
   }
   assert families <= set(counts)
-  assert counts['DummyClassifier'] == pytest.approx(900 / 3 / 5, rel=0.5)
-  assert counts['SVC'] == pytest.approx(900 / 3 / 5, rel=0.5)
+  once = counts['GradientBoostingClassifier']
+  assert once == pytest.approx(900 / 3 / 3, rel=0.3)
+  assert counts['DecisionTreeClassifier'] == pytest.approx(2 * once, rel=0.3)
+
+
+def test_suggested_imports_are_those_that_are_drawn(tasks, preview):
+  drawn = collections.defaultdict(set)
+  for task, program in _draw(tasks, preview, 60):
+    drawn[task.name] |= {
+        line for line in program.split('\n') if line.startswith('from ')
+    }
+  for name, lines in drawn.items():
+    suggested = estimators.imports(
+        text=name == 'text', classes=len(preview(name).classes)
+    )
+    assert len(set(suggested)) == len(suggested)
+    assert set(suggested) == lines
 
 
 def test_demonstrations_differ(tasks, preview):
@@ -253,11 +268,11 @@ def test_demonstrations_are_those_that_ran(tasks, preview):
 
   def run(items):
     ran.extend(items)
-    return [_outcome('Dummy' not in program) for _, _, program in items]
+    return [_outcome('Ridge' not in program) for _, _, program in items]
 
   demos = _demonstrations(tasks, preview, run)
   assert len(demos) == 40
-  kept = [(task, p) for _, task, p in ran if 'Dummy' not in p]
+  kept = [(task, p) for _, task, p in ran if 'Ridge' not in p]
   assert [(d.task, d.program) for d in demos] == kept
   assert len(kept) < len(ran)
   assert len({key for key, _, _ in ran}) == len(ran)
