@@ -174,7 +174,7 @@ def test_scores_of_a_task_differ(runs):
       table = pd.read_csv(io.StringIO(plain[1])).set_index('id')['target']
       truth = answers[table.index].map(dict(enumerate('abc')))
       scores.append((table == truth).mean())
-  assert min(scores) < 0.6 and max(scores) > 0.9
+  assert max(scores) > 0.95 and max(scores) - min(scores) > 0.3
 
 
 def test_only_prints_are_added_to_any_program(tasks, preview):
@@ -268,11 +268,11 @@ def test_demonstrations_are_those_that_ran(tasks, preview):
 
   def run(items):
     ran.extend(items)
-    return [_outcome('Ridge' not in program) for _, _, program in items]
+    return [_outcome('Neighbors' not in program) for _, _, program in items]
 
   demos = _demonstrations(tasks, preview, run)
   assert len(demos) == 40
-  kept = [(task, p) for _, task, p in ran if 'Ridge' not in p]
+  kept = [(task, p) for _, task, p in ran if 'Neighbors' not in p]
   assert [(d.task, d.program) for d in demos] == kept
   assert len(kept) < len(ran)
   assert len({key for key, _, _ in ran}) == len(ran)
