@@ -11,7 +11,7 @@ import sys
 from absl import app, flags, logging
 from ml_collections import config_flags
 
-from ace_jax.huge_pages import restart_with_huge_pages
+from ace_jax.malloc import restart_with_tuned_malloc
 
 _CONFIG = config_flags.DEFINE_config_file(
     'config', None, 'The experiment, a file of configs/.', lock_config=True
@@ -92,5 +92,5 @@ def cli() -> None:
 
 
 if __name__ == '__main__':
-  restart_with_huge_pages()
+  restart_with_tuned_malloc()
   cli()

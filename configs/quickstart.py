@@ -17,7 +17,7 @@ def get_config() -> ml_collections.ConfigDict:
   config = default.get_config()
   with config.unlocked():
     config.name = 'quickstart'
-    config.num_steps = 6
+    config.num_steps = 5
     config.env.suggest_imports = True
     config.sampler.max_prompt_tokens = 300
     config.sampler.max_new_tokens = 180
@@ -26,16 +26,18 @@ def get_config() -> ml_collections.ConfigDict:
     config.collect.num_groups = 2
     config.collect.group_size = 8
     config.imitation.num_demos = 120
+    config.imitation.num_held_out_demos = 8
     config.imitation.rows_per_batch = 1
     config.imitation.per_row = 4
     config.imitation.lr = 6e-4
     config.imitation.lr_schedule = 'linear'
     config.imitation.eval_every = 16
     config.imitation.checkpoint_every = 20
-    config.learner.lr = 5e-5
+    config.learner.lr = 6e-5
+    config.learner.num_microbatches = 2  # for laptops with 16 GB
     # A group without a valid program has a gradient a tenth as large as
     # others, from milestones alone. Adam must not blow it up to a full step.
-    config.learner.eps = 5e-6
+    config.learner.eps = 2e-6
     config.loss.advantage = 'nested'
     config.eval.num_samples = 12
     config.eval.num_train_samples = 0

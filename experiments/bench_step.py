@@ -26,7 +26,7 @@ import tempfile
 import time
 from collections.abc import Callable
 
-from ace_jax.huge_pages import restart_with_huge_pages
+from ace_jax.malloc import restart_with_tuned_malloc
 
 THREADS = 2
 NUM_PROMPTS, GROUP_SIZE = 2, 8
@@ -291,5 +291,5 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-  restart_with_huge_pages()  # TRL's process inherits them
+  restart_with_tuned_malloc()  # TRL's process inherits it
   main()

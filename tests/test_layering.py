@@ -30,7 +30,7 @@ LAYERS = (
     'warm_start',
     'train',
     'modes',
-    'huge_pages',
+    'malloc',
     'main',
 )
 MAX_LINES = 350
