@@ -245,7 +245,7 @@ export PYTHONPATH="$root${PYTHONPATH:+:$PYTHONPATH}"
 case ${1:-} in
   -h | --help | help) usage ;;
   test) run_tests "${@:2}" ;;
-  setup) setup ;;
+  setup) setup && prepare ;;
   '' | -*) train "$@" ;;
   *)
     usage >&2
