@@ -7,7 +7,7 @@ usage() {
 Usage:
   ./run.sh [FLAGS OF ace_jax.main]   set up, then train (the quickstart)
   ./run.sh test [ARGS OF pytest]     set up, then run the tests
-  ./run.sh setup                     set up only
+  ./run.sh setup                     set up only: packages, tasks, interpreter
   ./run.sh --help
 
 Examples:
@@ -245,7 +245,7 @@ export PYTHONPATH="$root${PYTHONPATH:+:$PYTHONPATH}"
 case ${1:-} in
   -h | --help | help) usage ;;
   test) run_tests "${@:2}" ;;
-  setup) setup && prepare ;;
+  setup) setup; prepare ;;
   '' | -*) train "$@" ;;
   *)
     usage >&2
