@@ -17,6 +17,7 @@ def get_config() -> ml_collections.ConfigDict:
     config.name = 'smollm2'
     config.num_steps = 200
     config.model.dtype = 'bfloat16'
+    config.env.suggest_imports = True
     config.sandbox.num_slots = 8
     config.sampler.max_prompt_tokens = 512
     config.sampler.max_new_tokens = 320
