@@ -87,11 +87,40 @@ def test_frequencies_and_logps_are_those_of_the_distribution(kwargs, weights):
   np.testing.assert_allclose(logp, np.log(p[token]), atol=2e-6)
 
 
-def test_the_draw_is_jax_categorical():
-  logits = np.random.default_rng(0).normal(size=(8, 50))
-  token, _ = sampling.sample(logits, jax.random.key(1))
-  want = jax.random.categorical(jax.random.key(1), logits.astype(np.float32))
+@pytest.mark.parametrize('size', [1, 255, 256, 257, 1000])
+def test_the_draw_inverts_the_distribution(size):
+  """In vocabularies of less than a block, of blocks, and between."""
+  rng = np.random.default_rng(size)
+  logits = rng.normal(size=(64, size)).astype(np.float32) * 3
+  logits[:, rng.random(size) < 0.3] = -np.inf
+  logits[:, size // 2] = 0.0  # not all of them
+  token, logp = sampling.sample(logits, jax.random.key(1))
+  p = np.exp(logits.astype(np.float64))
+  p /= p.sum(axis=1, keepdims=True)
+  uniform = np.asarray(jax.random.uniform(jax.random.key(1), (64,)))
+  want = (np.cumsum(p, axis=1) <= uniform[:, None]).sum(axis=1)
   np.testing.assert_array_equal(token, want)
+  np.testing.assert_allclose(
+      logp, np.log(p[np.arange(64), want]), rtol=1e-5, atol=2e-6
+  )
+
+
+@pytest.mark.parametrize('uniform', [0.0, 0.5, 1 - 2**-24, 1.0])
+def test_what_has_no_mass_is_never_drawn(uniform):
+  """Not at either end, where rounding may pass the last."""
+  mass = np.zeros((4, 700), np.float32)
+  mass[0, [300, 301]] = 1
+  mass[1, [0, 699]] = 1
+  mass[2, 511] = 1e-20
+  mass[3, 5:600] = 0.1  # its running sum is not its sum
+  token, total = sampling._inverse_cdf(mass, np.full(4, uniform, np.float32))
+  assert np.all(mass[np.arange(4), token] > 0)
+  np.testing.assert_allclose(total, mass.sum(axis=1), rtol=1e-6)
+  first = [300, 0, 511, 5]
+  last = [301, 699, 511, 599]
+  want = {0.0: first, 1.0: last, 1 - 2**-24: last}.get(uniform)
+  if want:
+    np.testing.assert_array_equal(token, want)
 
 
 def test_temperature_zero_takes_the_first_of_the_most_likely():
@@ -155,7 +184,7 @@ def test_greedy_leaves_the_logits_as_they_are():
 def test_no_token_out_of_range_from_broken_logits():
   logits = np.full((2, 5), np.nan)
   token, logp = sampling.sample(logits, jax.random.key(0))
-  np.testing.assert_array_equal(token, [4, 4])
+  np.testing.assert_array_equal(token, [0, 0])
   assert np.isnan(logp).all()
 
 
