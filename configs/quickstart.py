@@ -33,11 +33,11 @@ def get_config() -> ml_collections.ConfigDict:
     config.imitation.lr_schedule = 'linear'
     config.imitation.eval_every = 16
     config.imitation.checkpoint_every = 20
-    config.learner.lr = 6e-5
+    config.learner.lr = 4e-5
     config.learner.num_microbatches = 2  # for laptops with 16 GB
     # A group without a valid program has a gradient a tenth as large as
     # others, from milestones alone. Adam must not blow it up to a full step.
-    config.learner.eps = 2e-6
+    config.learner.eps = 1e-7
     config.loss.advantage = 'nested'
     config.eval.num_samples = 12
     config.eval.num_train_samples = 0
