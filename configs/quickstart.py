@@ -35,8 +35,8 @@ def get_config() -> ml_collections.ConfigDict:
     config.imitation.checkpoint_every = 20
     config.learner.lr = 4e-5
     config.learner.num_microbatches = 2  # for laptops with 16 GB
-    # A group without a valid program has a gradient a tenth as large as
-    # others, from milestones alone. Adam must not blow it up to a full step.
+    # Without a valid program a group's gradient is a tenth of the others', from
+    # milestones alone; most of it must not become full steps of Adam.
     config.learner.eps = 1e-7
     config.loss.advantage = 'nested'
     config.eval.num_samples = 12
