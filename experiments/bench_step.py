@@ -175,7 +175,9 @@ def trl_environment(cache: pathlib.Path) -> pathlib.Path:
 class Trl:
   """TRL's worker process, see bench_trl.py."""
 
-  def __init__(self, python: str, model_dir: str, micro_batch: int):
+  def __init__(
+      self, python: str, model_dir: str, micro_batch: int, tune: bool
+  ):
     options = {
         'model': model_dir,
         'num_prompts': NUM_PROMPTS,
@@ -186,12 +188,17 @@ class Trl:
         'threads': THREADS,
         'lr': LR,
     }
+    # As its users start it; our own tuning of malloc is part of what is ours.
+    env = dict(os.environ)
+    if not tune:
+      env.pop('GLIBC_TUNABLES', None)
     self._process = subprocess.Popen(
         [python, pathlib.Path(__file__).with_name('bench_trl.py'),
          *(f'--{key}={value}' for key, value in options.items())],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
+        env=env,
     )
     self.versions = self._read()['versions']
 
@@ -259,6 +266,8 @@ def main() -> None:
   parser.add_argument('--trl_python', help='an environment that has TRL')
   # The fastest of 16, 8 and 4 when measured on two cores.
   parser.add_argument('--trl_micro_batch', type=int, default=4)
+  parser.add_argument('--tune_trl', action='store_true',
+                      help='give TRL the tuned malloc of ace_jax.malloc too')
   args = parser.parse_args()
   repeats = 1 if args.quick else args.repeats
   pin_threads()
@@ -272,7 +281,7 @@ def main() -> None:
   with tempfile.TemporaryDirectory() as directory:
     model_dir = f'{directory}/model'
     weights.export(model_dir, model_config, params, tokenizer)
-    trl = Trl(python, model_dir, args.trl_micro_batch)
+    trl = Trl(python, model_dir, args.trl_micro_batch, args.tune_trl)
     try:
       ours = make_ours(model_config, params, tokenizer)
       result = compare(ours, trl, repeats)
@@ -285,11 +294,12 @@ def main() -> None:
       'threads': THREADS,
       'repeats': repeats,
       'trl_micro_batch': args.trl_micro_batch,
+      'tune_trl': args.tune_trl,
       'platform': jax.default_backend(),
   }
   print(json.dumps(result))
 
 
 if __name__ == '__main__':
-  restart_with_tuned_malloc()  # TRL's process inherits it
+  restart_with_tuned_malloc()
   main()
