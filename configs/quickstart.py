@@ -36,7 +36,7 @@ def get_config() -> ml_collections.ConfigDict:
     config.learner.lr = 4e-5
     config.learner.num_microbatches = 2  # for laptops with 16 GB
     # Without a valid program a group's gradient is a tenth of the others', from
-    # milestones alone; most of it must not become full steps of Adam.
+    # milestones alone; Adam's usual epsilon made full steps of that.
     config.learner.eps = 1e-7
     config.loss.advantage = 'nested'
     config.eval.num_samples = 12

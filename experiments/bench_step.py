@@ -1,12 +1,14 @@
 """One GRPO step here and in TRL, on the same cores, taking turns.
 
-  python -m experiments.bench_step [--quick] [--trl_python=PATH]
+  python -m experiments.bench_step [--quick] [--trl_python=PATH] [--tune_trl]
 
 SmolLM2-135M in float32; 2 prompts of 91 tokens, 8 completions each of exactly
 165 (end-of-text is ignored); no KL term, one optimizer step, no gradient
 checkpointing, two threads. Generation and update are timed apart. TRL gets a
 virtual environment of its own in the user's cache and the same weights, as
 this project exports them. The first step of both is discarded: it compiles.
+Our half has malloc tuned as `ace_jax.main` has it; TRL has its users' usual
+one, or with --tune_trl the same.
 
 The last line of the output is one JSON object; `trl_ratio` is TRL's median
 seconds for a whole step over ours.

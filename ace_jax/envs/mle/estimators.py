@@ -47,11 +47,11 @@ def draw(shape: Shape, level: str, rng: Rng) -> tuple[list[str], str]:
   # their defaults more often than not: shorter, and still of many forms.
   kept = drawn[:1] + [option for option in drawn[1:] if rng.random() < 0.3]
   steps.append((family.module, family.name, _arguments(kept)))
-  imports = [_import(*step[:2]) for step in steps]
+  needed = [_import(*step[:2]) for step in steps]
   calls = [f'{name}({args})' for _, name, args in steps]
   if len(steps) == 1:
-    return imports, calls[0]
-  return [_PIPELINE, *imports], f'make_pipeline({", ".join(calls)})'
+    return needed, calls[0]
+  return [_PIPELINE, *needed], f'make_pipeline({", ".join(calls)})'
 
 
 def imports(*, text: bool, classes: int) -> list[str]:
