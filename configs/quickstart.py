@@ -19,9 +19,9 @@ def get_config() -> ml_collections.ConfigDict:
     config.name = 'quickstart'
     config.num_steps = 5
     config.env.suggest_imports = True
-    config.sampler.max_prompt_tokens = 300
+    config.sampler.max_prompt_tokens = 270
     config.sampler.max_new_tokens = 180
-    config.sampler.bucket = 60
+    config.sampler.bucket = 90
     config.sandbox.cpu_limit_s = 5.0
     config.collect.num_groups = 2
     config.collect.group_size = 8

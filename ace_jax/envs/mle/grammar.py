@@ -9,6 +9,7 @@ plain style, short, with the same names everywhere.
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
@@ -48,81 +49,64 @@ def sample_program(
   Raises:
     ValueError: no feature of the task is usable.
   """
-  features = _features(task, preview, rng)
+  X, Z, shape = _features(task, preview, rng)
   level = _LEVELS[rng.integers(len(_LEVELS))]
-  probabilities = task.metric in _PROBABILITIES
-  shape = estimators.Shape(
-      rows=preview.num_rows,
-      columns=features.columns,
-      classes=len(preview.classes),
-      text=features.text,
-  )
   imports, model = estimators.draw(shape, level, rng)
-  pred, columns = 'model.predict(Z)', f"['{task.target}']"
-  if probabilities:
+  pred, names = 'model.predict(Z)', f"['{task.target}']"
+  if task.metric in _PROBABILITIES:
     pred = 'model.predict_proba(Z)'
     if len(preview.submission_columns) == 2:
       pred += '[:, 1]'
     else:
-      columns = 'model.classes_'
+      names = 'model.classes_'
   return '\n'.join([
       'import pandas as pd',
       *imports,
       "train = pd.read_csv('data/train.csv')",
       "test = pd.read_csv('data/test.csv')",
-      f'X = {features.train}',
-      f'Z = {features.test}',
+      f'X = {X}',
+      f'Z = {Z}',
       f'model = {model}',
       f"model.fit(X, train['{task.target}'])",
-      f"sub = pd.DataFrame({pred}, test['{task.id_column}'], {columns})",
+      f"sub = pd.DataFrame({pred}, test['{task.id_column}'], {names})",
       "sub.to_csv('submission.csv')",
   ])
 
 
-@dataclasses.dataclass(frozen=True)
-class _Features:
-  """Expressions for X and Z."""
-
-  train: str
-  test: str
-  columns: int  # of X, about
-  text: bool = False  # X is a column of strings
-
-
 def _features(
     task: Task, preview: Preview, rng: np.random.Generator
-) -> _Features:
-  """One way for each kind of table, so that a small policy can learn it whole.
+) -> tuple[str, str, estimators.Shape]:
+  """Expressions for X and Z, and the shape of X.
 
-  Text decides where there is any.
+  Text decides where there is any. All other tables are encoded alike, with
+  strings in them or not, so that a small policy has one form to learn.
   """
+  shape = functools.partial(
+      estimators.Shape, rows=preview.num_rows, classes=len(preview.classes)
+  )
   texts = [c for c in preview.columns if c.kind == 'text']
   if texts:
     column = texts[rng.integers(len(texts))]
+    X, Z = (f"{table}['{column.name}']" for table in ('train', 'test'))
     blank = ".fillna('')" if column.missing else ''
-    return _Features(
-        f"train['{column.name}']{blank}", f"test['{column.name}']{blank}",
-        1, text=True,
-    )
+    return X + blank, Z + blank, shape(columns=1, text=True)
   strings = [c for c in preview.columns if c.kind == 'category']
-  numbers = [c for c in preview.columns if c.kind == 'number']
-  rest = f"train.drop(columns=['{task.id_column}', '{task.target}'])"
-  if not strings and not any(c.missing for c in numbers):
-    return _Features(rest, 'test[X.columns]', len(numbers))
+  num_numbers = len(preview.columns) - len(strings)
   num_dummies = sum(c.cardinality for c in strings)
+  X = f"train.drop(columns=['{task.id_column}', '{task.target}'])"
+  zero = '.fillna(0)' if any(c.missing for c in preview.columns) else ''
   if num_dummies <= _MAX_DUMMIES:
-    return _Features(
-        f'pd.get_dummies({rest}).fillna(0)',
-        # A category that test.csv lacks becomes a column of zeros.
-        'pd.get_dummies(test).reindex(columns=X.columns).fillna(0)',
-        len(numbers) + num_dummies,
+    return (
+        f'pd.get_dummies({X}){zero}',
+        f'pd.get_dummies(test)[X.columns]{zero}',
+        shape(columns=num_numbers + num_dummies),
     )
-  if not numbers:
+  if not num_numbers:
     raise ValueError(f'{task.name}: no numbers, no text, too many categories')
-  return _Features(
-      f"{rest}.select_dtypes('number').fillna(0)",
-      'test[X.columns].fillna(0)',
-      len(numbers),
+  return (
+      f"{X}.select_dtypes('number'){zero}",
+      f'test[X.columns]{zero}',
+      shape(columns=num_numbers),
   )
 
 

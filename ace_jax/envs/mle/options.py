@@ -54,15 +54,12 @@ def log_uniform(rng: Rng, low: float, high: float) -> float:
   return math.exp(rng.uniform(math.log(low), math.log(high)))
 
 
-def _rounds(shape: Shape, *, per_class: bool = False) -> float:
+def _num_trees(shape: Shape) -> float:
   """How many trees fit the budget.
 
-  A tree costs about 1.3 µs a row and 0.09 µs a cell of X (measured, forests
-  with all features and boosting alike); boosting grows one for each class.
+  A tree costs about 1.3 µs a row and 0.09 µs a cell of X (measured).
   """
-  cost = 1.3e-6 * shape.rows + 9e-8 * shape.rows * shape.columns
-  trees = max(shape.classes, 1) if per_class and shape.classes != 2 else 1
-  return _BUDGET_S / (cost * trees)
+  return _BUDGET_S / (shape.rows * (1.3e-6 + 9e-8 * shape.columns))
 
 
 # --- Options ---------------------------------------------------
@@ -91,19 +88,9 @@ def small_forest(shape: Shape, rng: Rng) -> Options:
 
 def forest(shape: Shape, rng: Rng) -> Options:
   return {
-      'n_estimators': whole(rng, 20, min(150, _rounds(shape))),
+      'n_estimators': whole(rng, 20, min(150, _num_trees(shape))),
       'max_depth': whole(rng, 6, 25),
       'min_samples_leaf': whole(rng, 1, 6),
-  }
-
-
-def boosting(shape: Shape, rng: Rng) -> Options:
-  return {
-      'n_estimators': whole(
-          rng, 10, min(100, _rounds(shape, per_class=True))
-      ),
-      'learning_rate': real(rng, 0.02, 0.4),
-      'max_depth': whole(rng, 2, 4),
   }
 
 

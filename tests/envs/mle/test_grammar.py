@@ -219,9 +219,10 @@ def test_levels_and_families_all_occur(tasks, preview):
       for family in level
   }
   assert families <= set(counts)
-  once = counts['GradientBoostingClassifier']
-  assert once == pytest.approx(900 / 3 / 3, rel=0.3)
-  assert counts['DecisionTreeClassifier'] == pytest.approx(2 * once, rel=0.3)
+  assert counts['ExtraTreesClassifier'] == pytest.approx(900 / 3 / 2, rel=0.3)
+  assert counts['DecisionTreeClassifier'] == pytest.approx(
+      2 * 900 / 3 / 3, rel=0.3
+  )
 
 
 def test_suggested_imports_are_those_that_are_drawn(tasks, preview):
