@@ -21,7 +21,7 @@ def get_config() -> ml_collections.ConfigDict:
     config.env.suggest_imports = True
     config.sampler.max_prompt_tokens = 270
     config.sampler.max_new_tokens = 180
-    config.sampler.bucket = 90
+    config.sampler.bucket = 90  # one shape for all: each is a compilation
     config.sandbox.cpu_limit_s = 5.0
     config.collect.num_groups = 2
     config.collect.group_size = 8
