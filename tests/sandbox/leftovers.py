@@ -38,5 +38,5 @@ def is_alive(pid: int) -> bool:
   try:
     with open(f'/proc/{pid}/stat') as file:
       return file.read().rpartition(')')[2].split()[0] not in 'ZX'
-  except FileNotFoundError:
+  except (FileNotFoundError, ProcessLookupError):  # gone, or going meanwhile
     return False

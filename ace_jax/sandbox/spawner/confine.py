@@ -111,6 +111,6 @@ def count_processes(uid: int) -> int:
       try:
         if entry.stat().st_uid == uid:
           total += len(os.listdir(f'/proc/{entry.name}/task'))
-      except FileNotFoundError:
+      except (FileNotFoundError, ProcessLookupError):
         continue
   return total
