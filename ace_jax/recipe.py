@@ -79,6 +79,7 @@ def loss_spec(config: ml_collections.ConfigDict) -> update.LossSpec:
       proximal=c.proximal,
       temperature=config.sampler.temperature,
       vocab_chunk=c.vocab_chunk,
+      keep_logits_mb=c.keep_logits_mb,
       num_microbatches=c.num_microbatches,
   )
 

@@ -52,7 +52,10 @@ def warm_start(
       max_grad_norm=agent.config.learner.max_grad_norm,
   )
   update_fn, loss_fn = imitation.make_step_fns(
-      agent.model, tx, vocab_chunk=agent.config.learner.vocab_chunk
+      agent.model,
+      tx,
+      vocab_chunk=agent.config.learner.vocab_chunk,
+      keep_logits_mb=agent.config.learner.keep_logits_mb,
   )
 
   def held_out_loss(params: Any) -> float:

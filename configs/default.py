@@ -108,6 +108,9 @@ def get_config() -> ml_collections.ConfigDict:
   # cheaper, when a batch is used for a single update; else 'recompute'.
   config.learner.proximal = 'current'
   config.learner.vocab_chunk = 512  # tokens per chunk of the vocabulary head
+  # Logits of a microbatch up to this size are kept for the backward pass, which
+  # else computes them again.
+  config.learner.keep_logits_mb = 1024
   config.learner.max_logp_gap = 0.5  # mean |behavior_logp − logp| that stops
 
   config.loss = ml_collections.ConfigDict()

@@ -3,11 +3,12 @@
 The vocabulary head is by far the widest layer of a small model: 2,640 tokens
 by 49,152 words are half a gigabyte of float32, more than all activations.
 Here the tokens pass it in chunks, and the backward pass computes each chunk's
-logits again instead of keeping them.
+logits again, unless there is room to keep them.
 """
 
 import jax
 import jax.numpy as jnp
+from jax.ad_checkpoint import checkpoint_name
 
 from ace_jax.core.shapes import check_shapes
 
@@ -20,6 +21,7 @@ def token_logprobs(
     chunk: int,
     temperature: float | jax.Array = 1.0,
     entropy: bool = True,
+    keep: bool = False,
 ) -> tuple[jax.Array, jax.Array | None]:
   """log p(target) and the entropy of p = softmax(hidden · unembedding / T).
 
@@ -30,6 +32,8 @@ def token_logprobs(
     chunk: tokens at a time, at most; memory is about chunk · V · 8 bytes.
     temperature: > 0, the sampler's.
     entropy: False saves its cost.
+    keep: keep all logits for the backward pass, X · V · 4 bytes, which saves
+      one of the four matrix products of the head.
 
   Returns:
     logp_X float32, entropy_X float32 in nats (None without `entropy`).
@@ -45,16 +49,18 @@ def token_logprobs(
     logits_CV = jnp.dot(
         hidden_CD, unembedding_DV, preferred_element_type=jnp.float32
     )
-    logits_CV = logits_CV / temperature
-    norm_C = jax.nn.logsumexp(logits_CV, axis=1)
+    logits_CV = checkpoint_name(logits_CV, 'logits') / temperature
+    peak_C1 = jax.lax.stop_gradient(logits_CV.max(axis=1, keepdims=True))
+    mass_CV = jnp.exp(logits_CV - peak_C1)
+    total_C = mass_CV.sum(axis=1)
+    norm_C = peak_C1.squeeze(1) + jnp.log(total_C)
     # A comparison instead of a gather: its transpose fuses into the softmax,
     # where a gather's would scatter into one more array of this width.
     is_target_CV = targets_C[:, None] == jnp.arange(logits_CV.shape[1])
     logp_C = jnp.sum(jnp.where(is_target_CV, logits_CV, 0), axis=1) - norm_C
     if not entropy:
       return logp_C, None
-    p_CV = jnp.exp(logits_CV - norm_C[:, None])
-    return logp_C, norm_C - jnp.sum(p_CV * logits_CV, axis=1)
+    return logp_C, norm_C - jnp.sum(mass_CV * logits_CV, axis=1) / total_C
 
   # Equal chunks need the least padding. Chunk n takes every N-th token, so
   # that each chunk lies on all devices when X is sharded.
@@ -64,8 +70,11 @@ def token_logprobs(
   hidden_NCD = jnp.pad(hidden_XD, ((0, pad), (0, 0)))
   hidden_NCD = hidden_NCD.reshape(C, N, D).swapaxes(0, 1)
   targets_NC = jnp.pad(targets_X, (0, pad)).reshape(C, N).T
+  kept = ('logits',) if keep else ()
+  policy = jax.checkpoint_policies.save_only_these_names(*kept)
+  score = jax.checkpoint(score, policy=policy)
   _, scores_NC = jax.lax.scan(
-      lambda _, chunk_in: (None, jax.checkpoint(score)(*chunk_in)),
+      lambda _, chunk_in: (None, score(*chunk_in)),
       None,
       (hidden_NCD, targets_NC),
   )

@@ -92,7 +92,11 @@ def to_batch(
 
 
 def make_step_fns(
-    model: Transformer, tx: optax.GradientTransformation, *, vocab_chunk: int
+    model: Transformer,
+    tx: optax.GradientTransformation,
+    *,
+    vocab_chunk: int,
+    keep_logits_mb: float = 0.0,
 ):
   """Returns (update_fn, loss_fn), jitted.
 
@@ -102,7 +106,12 @@ def make_step_fns(
 
   def sums(params: Any, batch: Batch):
     logp, _ = completion_logprobs(
-        model, params, batch, temperature=1.0, chunk=vocab_chunk
+        model,
+        params,
+        batch,
+        temperature=1.0,
+        chunk=vocab_chunk,
+        keep_mb=keep_logits_mb,
     )
     mask = batch.mask.reshape(logp.shape)
     return -(logp * mask).sum(), mask.sum()

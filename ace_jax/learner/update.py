@@ -42,6 +42,7 @@ class LossSpec:
   proximal: str = 'current'
   temperature: float = 1.0
   vocab_chunk: int = 512
+  keep_logits_mb: float = 0.0
   num_microbatches: int = 1
 
 
@@ -52,9 +53,14 @@ def completion_logprobs(
     *,
     temperature: float,
     chunk: int,
+    keep_mb: float = 0.0,
     entropy: bool = False,
 ) -> tuple[jax.Array, jax.Array | None]:
-  """log π and entropy of every completion token, [B, C] with B = Q·G."""
+  """log π and entropy of every completion token, [B, C] with B = Q·G.
+
+  Logits of at most `keep_mb` MiB are kept for the backward pass.
+  """
+  num_logits = batch.completion.size * model.config.vocab_size
   hidden_QGCD = model.completion_states(
       params, batch.prompt, batch.prompt_mask, batch.completion
   )
@@ -65,6 +71,7 @@ def completion_logprobs(
       chunk=chunk,
       temperature=temperature,
       entropy=entropy,
+      keep=4 * num_logits <= keep_mb * (1 << 20),
   )
   length = batch.completion.shape[-1]
   return jax.tree.map(lambda x: x.reshape(-1, length), scores)
@@ -123,6 +130,7 @@ def make_update_fn(
         batch,
         temperature=spec.temperature,
         chunk=spec.vocab_chunk,
+        keep_mb=spec.keep_logits_mb,
         entropy=True,
     )
     if spec.proximal == 'current':

@@ -285,7 +285,7 @@ class Transformer:
       )
       x, own = block.apply({'params': layer}, x, rope, attend)
       new_cache.append(own)
-    return self._head(params, self._final_norm(params, x)), new_cache
+    return self._decode_head(params, self._final_norm(params, x)), new_cache
 
   def _prompt_states(self, params, tokens, mask):
     attend = packed_attention(mask, 0, precision=self.config.precision)
@@ -327,6 +327,24 @@ class Transformer:
         precision=self.config.precision,
         preferred_element_type=jnp.float32,
     )
+
+  def _decode_head(self, params, hidden):
+    """`_head` for few states, the tied embedding as the left operand.
+
+    So a CPU reads it in order, without packing it first: 13 → 10 ms for 16
+    states. The barriers keep XLA from swapping the operands back.
+    """
+    if not self.config.tie_embeddings or is_sharded():
+      return self._head(params, hidden)
+    hidden_DB = hidden.reshape(-1, self.config.dim).T
+    logits_VB = jnp.matmul(
+        params['embed'].astype(hidden.dtype),
+        jax.lax.optimization_barrier(hidden_DB),
+        precision=self.config.precision,
+        preferred_element_type=jnp.float32,
+    )
+    logits = jax.lax.optimization_barrier(logits_VB).T
+    return logits.reshape(*hidden.shape[:-1], -1)
 
 
 def unstack(layers: Any, config: ModelConfig) -> list[Any]:
