@@ -46,14 +46,15 @@ def test_without_entropy():
   np.testing.assert_allclose(logp, _reference(*_inputs(), 1.0)[0], atol=1e-6)
 
 
+@pytest.mark.parametrize('keep', [False, True])
 @pytest.mark.parametrize('chunk', [2, 7])
-def test_gradients_match_those_of_the_unchunked(chunk):
+def test_gradients_match_those_of_the_unchunked(chunk, keep):
   hidden, head, targets = _inputs()
   weight = np.arange(1.0, X + 1, dtype=np.float32)
 
   def loss(hidden, head, temperature):
     logp, entropy = token_logprobs(
-        hidden, head, targets, chunk=chunk, temperature=temperature
+        hidden, head, targets, chunk=chunk, temperature=temperature, keep=keep
     )
     return (weight * (logp + 0.5 * entropy)).sum()
 
@@ -92,6 +93,21 @@ def test_no_array_of_all_tokens_by_the_vocabulary_exists():
   shapes = list(_shapes(jaxpr))
   assert (8, V) in shapes
   assert max(np.prod(shape) for shape in shapes) == 40 * D
+
+
+def _num_products(keep):
+  """Of matrices, with a vocabulary in them, in value and gradient."""
+  hidden, head, targets = _inputs()
+  loss = lambda *args: token_logprobs(  # noqa: E731
+      *args, targets, chunk=100, keep=keep
+  )[0].sum()
+  lowered = jax.jit(jax.value_and_grad(loss, (0, 1))).lower(hidden, head)
+  return lowered.as_text().count('stablehlo.dot_general')
+
+
+def test_kept_logits_are_not_computed_again():
+  assert _num_products(keep=True) == 3
+  assert _num_products(keep=False) == 4
 
 
 @pytest.mark.parametrize('chunk, rows', [(8, 5), (9, 9), (100, 9)])
