@@ -77,8 +77,12 @@ def _parse(argv: list[str]) -> list[str]:
 
 
 def _fail(error: BaseException) -> None:
-  # A KeyError's own text is the quoted form of what was said.
-  said = error.args[0] if isinstance(error, KeyError) else error
+  # One error may carry another, and a KeyError quotes what was said.
+  while error.args and isinstance(error.args[0], BaseException):
+    error = error.args[0]
+  said = error
+  if isinstance(error, KeyError):
+    said = f'unknown key {error.args[0]}'.replace('\n', '; ')
   text = ' '.join(str(said).split())
   print(f'ace_jax: error: {text}', file=sys.stderr)
   # Threads of a half-built run must not keep a failed command alive.

@@ -64,9 +64,14 @@ def claim(workdir: pathlib.Path, config: ml_collections.ConfigDict) -> None:
   Raises:
     OSError: it cannot be made or written to.
   """
-  workdir.mkdir(parents=True, exist_ok=True)
-  _write(workdir / 'config.json', json.loads(config.to_json()))
-  _write(workdir / 'versions.json', versions())
+  try:
+    workdir.mkdir(parents=True, exist_ok=True)
+    _write(workdir / 'config.json', json.loads(config.to_json()))
+    _write(workdir / 'versions.json', versions())
+  except OSError as error:
+    raise OSError(
+        f'workdir {workdir} cannot be written to: {error.strerror}'
+    ) from error
 
 
 def load_config(
