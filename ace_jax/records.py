@@ -70,7 +70,7 @@ def claim(workdir: pathlib.Path, config: ml_collections.ConfigDict) -> None:
     _write(workdir / 'versions.json', versions())
   except OSError as error:
     raise OSError(
-        f'workdir {workdir} cannot be written to: {error.strerror}'
+        f'workdir {workdir} cannot be written to: {error.strerror or error}'
     ) from error
 
 
