@@ -144,11 +144,19 @@ def test_death_of_the_parent_leaves_nothing(options):
 
 
 AS_USER = '''
-import json, sys
+import contextlib, glob, json, os, time
 from ace_jax import types
 from ace_jax.sandbox import LocalSandbox, SandboxSpec
 out = {}
+def others():
+  """What is left of the last sandbox would be counted as a bystander's."""
+  uids = []
+  for path in glob.glob("/proc/[0-9]*/status"):
+    with contextlib.suppress(OSError):
+      uids += open(path).read().partition("Uid:")[2].split()[:1]
+  return uids.count(str(os.getuid())) - 1
 for level in ("L3", "L2"):
+  while others(): time.sleep(0.01)
   try:
     sandbox = LocalSandbox(SandboxSpec(timeout_s=10, max_processes=8),
                            force_level=level)
