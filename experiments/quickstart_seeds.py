@@ -109,7 +109,9 @@ def _commit() -> str:
     )
     return done.stdout.strip()
 
-  dirty = git('status', '--porcelain', '--untracked-files=no')
+  # What this script writes itself does not make another program of it.
+  dirty = git('status', '--porcelain', '--untracked-files=no', '--', '.',
+              ':!experiments/results')
   return git('rev-parse', '--short', 'HEAD') + ('+changes' if dirty else '')
 
 
