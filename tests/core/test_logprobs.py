@@ -98,9 +98,11 @@ def test_no_array_of_all_tokens_by_the_vocabulary_exists():
 def _num_products(keep):
   """Of matrices, with a vocabulary in them, in value and gradient."""
   hidden, head, targets = _inputs()
-  loss = lambda *args: token_logprobs(  # noqa: E731
-      *args, targets, chunk=100, keep=keep
-  )[0].sum()
+
+  def loss(hidden, head):
+    logp, _ = token_logprobs(hidden, head, targets, chunk=100, keep=keep)
+    return logp.sum()
+
   lowered = jax.jit(jax.value_and_grad(loss, (0, 1))).lower(hidden, head)
   return lowered.as_text().count('stablehlo.dot_general')
 
