@@ -133,6 +133,7 @@ class Execution:
   limit: str | None = None  # what was hit: cpu | wall | memory | output | disk
   error: str | None = None  # for infra_error: what failed
   noisy: bool = False  # a first try hit the wall deadline and was repeated
+  pinned: bool = False  # on cores that no other slot had
 
 
 @dataclasses.dataclass(frozen=True)

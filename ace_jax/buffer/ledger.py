@@ -22,7 +22,7 @@ import numpy as np
 
 from ace_jax import types
 
-VERSION = 1
+VERSION = 2
 _SCHEMA = """CREATE TABLE attempts (
   phase TEXT NOT NULL,            -- train | before | after | imitation | …
   step INTEGER NOT NULL, key TEXT NOT NULL,
@@ -33,6 +33,7 @@ _SCHEMA = """CREATE TABLE attempts (
   status TEXT,                    -- NULL from here on: nothing was run
   limit_hit TEXT, exit_code INTEGER, duration_s REAL, cpu_s REAL,
   peak_memory_mb REAL, backend TEXT, level TEXT, noisy INTEGER,
+  pinned INTEGER,
   infra_error TEXT, stdout TEXT, stderr TEXT,             -- the tails
   milestones INTEGER NOT NULL, valid INTEGER NOT NULL, score REAL, medal TEXT,
   above_median INTEGER NOT NULL, human_rank REAL NOT NULL,
@@ -164,7 +165,8 @@ class Ledger:
           status=types.Status(run.status).value, limit_hit=run.limit,
           exit_code=run.exit_code, duration_s=run.duration_s, cpu_s=run.cpu_s,
           peak_memory_mb=run.peak_memory_mb, backend=run.backend,
-          level=run.level, noisy=run.noisy, infra_error=run.error,
+          level=run.level, noisy=run.noisy, pinned=run.pinned,
+          infra_error=run.error,
           stdout=run.stdout[self._tail], stderr=run.stderr[self._tail])
     return {name: _sql(name, value) for name, value in row.items()}
 

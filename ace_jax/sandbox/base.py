@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Protocol
+from collections.abc import Sequence
+from typing import Any, Protocol
 
 from ace_jax import types
 
@@ -40,6 +41,35 @@ class SandboxSpec:
         raise ValueError(f'{field.name} must be a whole number, not {value}')
 
 
+def execution(reply: dict[str, Any], blobs: Sequence[bytes], *, backend: str,
+              level: str, pinned: bool) -> types.Execution:
+  """What a supervisor answered (spawner/run.py) as an Execution."""
+  if reply['status'] == types.Status.INFRA_ERROR:
+    return failed(reply['error'], backend=backend, level=level)
+  stdout, stderr, *contents = blobs
+  return types.Execution(
+      status=types.Status(reply['status']),
+      duration_s=reply['duration_s'],
+      cpu_s=reply['cpu_s'],
+      peak_memory_mb=reply['peak_memory_mb'],
+      exit_code=reply['exit_code'],
+      stdout=stdout.decode('utf-8', 'replace'),
+      stderr=stderr.decode('utf-8', 'replace'),
+      files=dict(zip(reply['names'], contents, strict=True)),
+      backend=backend,
+      level=level,
+      limit=reply['limit'],
+      pinned=pinned)
+
+
+def failed(error: str, *, backend: str, level: str) -> types.Execution:
+  """A failure of our own machinery."""
+  return types.Execution(
+      status=types.Status.INFRA_ERROR, duration_s=0.0, cpu_s=0.0,
+      peak_memory_mb=0.0, exit_code=None, stdout='', stderr='', files={},
+      backend=backend, level=level, error=error)
+
+
 class Sandbox(Protocol):
   """Runs jobs, each in a sandbox of its own that is used once."""
 
@@ -60,6 +90,12 @@ class Sandbox(Protocol):
     Raises:
       ValueError: the job itself is impossible.
     """
+
+  def expect(self, job: types.Job) -> None:
+    """Says that `job` will be run before long, so as to prepare for it."""
+
+  def cancel(self, key: str) -> None:
+    """Has the run of the job with this key, if there is one, fail at once."""
 
   def close(self) -> None:
     """Kills what still runs. Running it twice is harmless."""

@@ -29,7 +29,7 @@ import threading
 from typing import Any
 
 from ace_jax import types
-from ace_jax.sandbox import base, runtime
+from ace_jax.sandbox import base, cores, runtime
 from ace_jax.sandbox.spawner import confine, wire
 
 LEVELS = ('L3', 'L2', 'L1')
@@ -62,6 +62,7 @@ class LocalSandbox:
     allow_unsafe: let L1 do where min_level cannot be had.
     force_level: use exactly this level.
     use_cgroups: False: meter by /proc even where cgroups can be made.
+    reserved_cores: kept free for others, the trainer say.
 
   Raises:
     SandboxError: this machine gives less than `min_level`.
@@ -71,7 +72,8 @@ class LocalSandbox:
 
   def __init__(self, spec: base.SandboxSpec, *, num_slots: int = 1,
                min_level: str = 'L2', allow_unsafe: bool = False,
-               force_level: str | None = None, use_cgroups: bool = True):
+               force_level: str | None = None, use_cgroups: bool = True,
+               reserved_cores: int = 0):
     for level in filter(None, (min_level, force_level)):
       if level not in LEVELS:
         raise ValueError(f'no level {level!r}: it is one of {LEVELS}')
@@ -81,8 +83,10 @@ class LocalSandbox:
     self._runtime = runtime.ensure()
     self._config = self._make_config(
         _wanted(min_level, allow_unsafe, force_level), use_cgroups)
+    self.cores = cores.Cores(num_slots, spec.cpus, reserved=reserved_cores)
     self._lock = threading.Lock()
     self._closed = False
+    self._running: dict[str, socket.socket] = {}  # by the job's key
     self._restarts = 0
     self._spawner = _Spawner(self._config)
     hello = self._spawner.hello
@@ -111,9 +115,8 @@ class LocalSandbox:
         dataclasses.asdict(self.spec), num_slots=self.num_slots,
         runtime=str(self._runtime.python_dir), root=str(self._runtime.root),
         libs=list(self._runtime.libs))
-    # Several sandboxes on a machine should not all start on its first core.
     return dict(setup=setup, levels=levels, cgroups=use_cgroups,
-                first_core=os.getpid(), python=str(self._runtime.python))
+                python=str(self._runtime.python))
 
   def run(self, job: types.Job) -> types.Execution:
     """See base.Sandbox."""
@@ -122,20 +125,34 @@ class LocalSandbox:
       public_dir = str(pathlib.Path(job.public_dir).resolve())
       if not os.path.isdir(public_dir):
         raise ValueError(f'no directory of public data: {public_dir}')
-    header = {'seed': job.seed, 'public_dir': public_dir}
     source = job.program.encode('utf-8', 'surrogatepass')
     slot = self._take_slot()
+    header = {'seed': job.seed, 'public_dir': public_dir,
+              'cores': sorted(self.cores.of(slot)),
+              'threads': self.cores.threads}
     try:
       with self._start(slot) as sock:
+        self._running[job.key] = sock
         wire.send(sock, header, source)
         reply, blobs = wire.receive(sock)
-      return self._execution(reply, blobs)
+      return base.execution(reply, blobs, backend=self.backend,
+                            level=self.level, pinned=self.cores.pinned)
     except (OSError, EOFError) as error:
       if isinstance(error, TimeoutError):  # a guard that hangs is no guard
         self._spawner.kill()
-      return self._failed(f'{type(error).__name__}: {error}')
+      return base.failed(f'{type(error).__name__}: {error}',
+                         backend=self.backend, level=self.level)
     finally:
+      self._running.pop(job.key, None)
       self._slots.put(slot)
+
+  def expect(self, job: types.Job) -> None:
+    """See base.Sandbox. A fork is all the preparation there is."""
+
+  def cancel(self, key: str) -> None:
+    """See base.Sandbox. A guard whose client hangs up kills its program."""
+    with contextlib.suppress(KeyError, OSError):
+      self._running[key].shutdown(socket.SHUT_RDWR)
 
   def _take_slot(self) -> int:
     while True:
@@ -176,35 +193,12 @@ class LocalSandbox:
     except base.SandboxError as error:
       raise ConnectionError(str(error)) from None
 
-  def _execution(self, reply: dict[str, Any], blobs: list[bytes]
-                 ) -> types.Execution:
-    if reply['status'] == types.Status.INFRA_ERROR:
-      return self._failed(reply['error'])
-    stdout, stderr, *contents = blobs
-    return types.Execution(
-        status=types.Status(reply['status']),
-        duration_s=reply['duration_s'],
-        cpu_s=reply['cpu_s'],
-        peak_memory_mb=reply['peak_memory_mb'],
-        exit_code=reply['exit_code'],
-        stdout=stdout.decode('utf-8', 'replace'),
-        stderr=stderr.decode('utf-8', 'replace'),
-        files=dict(zip(reply['names'], contents, strict=True)),
-        backend=self.backend,
-        level=self.level,
-        limit=reply['limit'])
-
-  def _failed(self, error: str) -> types.Execution:
-    return types.Execution(
-        status=types.Status.INFRA_ERROR, duration_s=0.0, cpu_s=0.0,
-        peak_memory_mb=0.0, exit_code=None, stdout='', stderr='', files={},
-        backend=self.backend, level=self.level, error=error)
-
   def close(self) -> None:
     """See base.Sandbox. Runs in flight end as infra_error."""
     with self._lock:
       self._closed = True
       self._spawner.close()
+      self.cores.close()
 
   def __enter__(self) -> LocalSandbox:
     return self

@@ -29,7 +29,8 @@ def make_attempt(key='0/wine:draft/0', **changes):
       program='x = 1',
       execution=types.Execution(
           types.Status.TIMEOUT, 1.5, 1.25, 64.0, -9, 'out' * 10, 'err', {},
-          'local', 'L3', limit='cpu', noisy=True),
+          'local', 'L3', limit='cpu', noisy=True,
+          pinned=True),
       milestones=3,
       grade=types.Grade(True, 0.75, 'gold', True, 0.9),
       reward=0.9,
@@ -61,7 +62,8 @@ def test_every_field_comes_back(tmp_path):
         prompt='1 2 3', completion='5 6 7', finished=1, num_tokens=3,
         program='x = 1', status='timeout', limit_hit='cpu', exit_code=-9,
         duration_s=1.5, cpu_s=1.25, peak_memory_mb=64.0, backend='local',
-        level='L3', noisy=1, infra_error=None, stdout='tout', stderr='err',
+        level='L3', noisy=1, pinned=1, infra_error=None, stdout='tout',
+        stderr='err',
         milestones=3, valid=1, score=0.75, medal='gold', above_median=1,
         human_rank=0.9, graded_rows='reward', grade_error=None, reward=0.5)
     arrays = ledger_lib.arrays(ledger.attempt('train', attempt.key))

@@ -16,7 +16,13 @@ import leftovers
 import pytest
 
 from ace_jax import types
-from ace_jax.sandbox import LocalSandbox, SandboxError, SandboxSpec, runtime
+from ace_jax.sandbox import (
+    LocalSandbox,
+    SandboxError,
+    SandboxSpec,
+    cores,
+    runtime,
+)
 from ace_jax.sandbox.spawner import tree
 from ace_jax.types import Status
 
@@ -210,3 +216,23 @@ def test_hand_over_is_fast(sandbox):
     sandbox.run(types.Job('k', 'print(1)', None))
     times.append(time.monotonic() - begun)
   assert min(times) < 0.15
+
+
+THREADS = """
+import os, numpy, threadpoolctl
+print(os.environ["OMP_NUM_THREADS"], len(os.sched_getaffinity(0)),
+      {lib["num_threads"] for lib in threadpoolctl.threadpool_info()})
+"""
+
+
+@pytest.mark.parametrize('num_slots', [1, 99])
+def test_threads_match_the_cores(monkeypatch, num_slots):
+  """A slot with cores of its own has as many threads, one that shares one."""
+  # Other tests' sandboxes have leases too.
+  monkeypatch.setattr(cores, '_LEASE', '\0ace_jax-test-{}')
+  every = len(os.sched_getaffinity(0))
+  with LocalSandbox(SandboxSpec(cpus=every), num_slots=num_slots) as sandbox:
+    execution = sandbox.run(types.Job('threads', THREADS, None))
+  assert execution.pinned == (num_slots == 1)
+  threads = every if execution.pinned else 1
+  assert execution.stdout == f'{threads} {every} {{{threads}}}\n'

@@ -10,24 +10,14 @@ from . import landlock, linux, seccomp, tree
 from .setup import Setup
 
 _MIB = 1 << 20
-# Nothing of the host's. What keeps BLAS, OpenMP, joblib and the hashes of the
-# interpreters that a program starts the same from run to run.
+# What keeps OpenMP, BLAS and joblib from starting more.
+THREADS = ('OMP_NUM_THREADS', 'OPENBLAS_NUM_THREADS', 'MKL_NUM_THREADS',
+           'LOKY_MAX_CPU_COUNT')
+# Nothing of the host's. The hashes of the interpreters that a program starts
+# are the same from run to run.
 ENVIRONMENT = {
-    'LANG': 'C.UTF-8',
-    'PYTHONHASHSEED': '0',
-    'OMP_NUM_THREADS': '1',
-    'OPENBLAS_NUM_THREADS': '1',
-    'MKL_NUM_THREADS': '1',
+    'LANG': 'C.UTF-8', 'PYTHONHASHSEED': '0', **dict.fromkeys(THREADS, '1')
 }
-
-
-def pin(setup: Setup, slot: int, first_core: int) -> None:
-  """Keeps the program on `cpus` cores of its slot."""
-  cores = sorted(os.sched_getaffinity(0))
-  start = first_core + slot * setup.cpus
-  wanted = {cores[(start + i) % len(cores)]
-            for i in range(min(setup.cpus, len(cores)))}
-  os.sched_setaffinity(0, wanted)
 
 
 def limit(setup: Setup, *, num_others: int) -> None:
@@ -42,13 +32,16 @@ def limit(setup: Setup, *, num_others: int) -> None:
       resource.RLIMIT_CORE: 0,
       resource.RLIMIT_CPU: cpu_s,
       resource.RLIMIT_NOFILE: 1024,
-      resource.RLIMIT_NPROC: setup.max_processes + num_others,
       resource.RLIMIT_MSGQUEUE: 0,
       resource.RLIMIT_MEMLOCK: 64 << 10,
   }
-  if setup.level != 'L3':
+  if setup.level in ('L2', 'L1'):
     limits[resource.RLIMIT_FSIZE] = setup.disk_mb * _MIB
-  if setup.cgroup is None:  # between two looks of the watchdog
+  # A container has limits of its own, and other containers have its uid.
+  if setup.level != 'container':
+    limits[resource.RLIMIT_NPROC] = setup.max_processes + num_others
+  if setup.level != 'container' and setup.cgroup is None:
+    # Between two looks of the watchdog.
     limits[resource.RLIMIT_DATA] = int(
         2 * setup.memory_mb + 512 + setup.template_mb) * _MIB
   for kind, value in limits.items():
@@ -76,7 +69,7 @@ def enter_l3(setup: Setup, slot: int, namespaces: list[int]) -> None:
   linux.die_with_parent()
   linux.no_new_privileges()
   seccomp.install(unix_sockets=True, shared_ipc=False, shared_uid=False,
-                  metered=setup.cgroup is not None)
+                  kin=False, metered=setup.cgroup is not None)
 
 
 def enter_l2(setup: Setup, slot: int, work: str, public_dir: str | None
@@ -99,8 +92,20 @@ def enter_l2(setup: Setup, slot: int, work: str, public_dir: str | None
         write=[f'{work}/submission', f'{work}/tmp', *devices])
   if setup.seccomp:
     seccomp.install(unix_sockets=False, shared_ipc=True,
-                    shared_uid=not setup.is_root,
+                    shared_uid=not setup.is_root, kin=not setup.is_root,
                     metered=setup.cgroup is not None)
+
+
+def enter_container(setup: Setup) -> None:
+  """The same in a container, whose walls are not ours to build."""
+  linux.set_dumpable(True)  # else /proc/self is not ours to write to
+  with open('/proc/self/oom_score_adj', 'w') as file:
+    file.write('500')  # before PID 1
+  limit(setup, num_others=0)
+  linux.drop_capabilities()
+  linux.no_new_privileges()
+  seccomp.install(unix_sockets=True, shared_ipc=False, shared_uid=False,
+                  kin=True, metered=True)
 
 
 def count_processes(uid: int) -> int:

@@ -15,6 +15,7 @@ import stat
 SUBMISSION = 'submission.csv'
 MAX_OTHER_FILES = 32
 MAX_OTHER_BYTES = 1 << 20  # each; the submission may fill the disk limit
+FULL_BYTES = 64 << 10  # less than this free: the disk is full
 _MAX_ENTRIES = 20_000
 _MAX_DEPTH = 32
 
@@ -93,6 +94,12 @@ def _read(directory: int, name: str, max_bytes: int) -> bytes | None:
   with open(fd, 'rb') as file:
     content = file.read(max_bytes + 1)
   return content if len(content) <= max_bytes else None
+
+
+def is_full(directory: int) -> bool:
+  """Whether nothing more can be written to the file system of a directory."""
+  disk = os.fstatvfs(directory)
+  return disk.f_bavail * disk.f_frsize < FULL_BYTES or disk.f_favail == 0
 
 
 def usage_mb(path: str) -> float:

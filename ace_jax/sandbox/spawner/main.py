@@ -28,7 +28,7 @@ _LAST_S = 3.0  # for guards to clean up after the client has gone
 def main(control: socket.socket) -> None:
   """Serves one client until it closes `control`.
 
-  The client sends {'setup', 'levels', 'cgroups', 'first_core'} and gets
+  The client sends {'setup', 'levels', 'cgroups'} and gets
   {'level', 'reasons', 'cgroup'}; level is '' when none works. Then it sends
   {'slot'} with a descriptor for each run.
   """
@@ -56,7 +56,7 @@ def main(control: socket.socket) -> None:
     if not setup.level:
       wire.post(control, hello)
       return
-    requests, setup, pid = _start_template(setup, config['first_core'])
+    requests, setup, pid = _start_template(setup)
     wire.post(control, hello)
     _serve(setup, control, requests, pid, parent)
   finally:
@@ -89,21 +89,19 @@ def _make_scratch() -> str:
   return str(path)
 
 
-def _start_template(setup: Setup, first_core: int
-                    ) -> tuple[socket.socket, Setup, int]:
+def _start_template(setup: Setup) -> tuple[socket.socket, Setup, int]:
   ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
   if setup.level != 'L3':
     os.environ['JOBLIB_MULTIPROCESSING'] = '0'  # no /dev/shm to itself
   pid = os.fork()
   if pid == 0:
-    _template(setup, theirs, first_core)
+    _template(setup, theirs)
   theirs.close()
   message, _ = wire.collect(ours)
   return ours, dataclasses.replace(setup, **message), pid
 
 
-def _template(setup: Setup, requests: socket.socket, first_core: int
-              ) -> NoReturn:
+def _template(setup: Setup, requests: socket.socket) -> NoReturn:
   linux.die_with_parent()
   try:
     for fd in map(int, os.listdir('/proc/self/fd')):
@@ -112,7 +110,7 @@ def _template(setup: Setup, requests: socket.socket, first_core: int
           os.close(fd)
     message = {'template_mb': template.warm()}
     wire.post(requests, message)
-    template.serve(dataclasses.replace(setup, **message), requests, first_core)
+    template.serve(dataclasses.replace(setup, **message), requests)
   finally:
     sys.stderr.flush()
     os._exit(1)
@@ -168,7 +166,8 @@ def _serve(setup: Setup, control: socket.socket, requests: socket.socket,
 def _guard(setup: Setup, message: dict[str, Any], name: str, fd: int,
            requests: socket.socket, alive: int) -> NoReturn:
   with socket.socket(fileno=fd) as job:
-    guard.run(setup, message['slot'], name, job, requests, alive)
+    guard.Guard(setup, message['slot'], name, job, requests,
+                alive).serve(job)
   os._exit(0)
 
 

@@ -18,11 +18,16 @@ from . import confine
 NAME = 'program.py'
 
 
-def run(source: str, *, seed: int, home: str, tmp: str, cpus: int) -> NoReturn:
+def run(source: str, *, seed: int, home: str, tmp: str, threads: int
+        ) -> NoReturn:
   """Never returns. Standard output and error must be in place."""
   os.environ.clear()
-  os.environ.update(confine.ENVIRONMENT, HOME=home, TMPDIR=tmp,
-                    LOKY_MAX_CPU_COUNT=str(cpus))
+  os.environ.update(
+      confine.ENVIRONMENT, HOME=home, TMPDIR=tmp,
+      **dict.fromkeys(confine.THREADS, str(threads)))
+  if threads > 1 and 'threadpoolctl' in sys.modules:
+    # The libraries were loaded when there was to be one.
+    sys.modules['threadpoolctl'].threadpool_limits(threads)
   for fd, name in ((1, 'stdout'), (2, 'stderr')):
     # By the line, so that what was printed before a kill is not lost.
     stream = io.TextIOWrapper(

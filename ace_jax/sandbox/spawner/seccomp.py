@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ctypes
 import errno
+from typing import Any
 
 from . import linux
 
@@ -62,8 +63,11 @@ _SHARED_UID = dict(
     fchmodat2=(452, 452), utime=(132, None), utimes=(235, None),
     futimesat=(261, None), utimensat=(280, 88), setxattr=(188, 5),
     lsetxattr=(189, 6), fsetxattr=(190, 7), removexattr=(197, 14),
-    lremovexattr=(198, 15), fremovexattr=(199, 16), setpriority=(141, 140),
-    ioprio_set=(251, 30))
+    lremovexattr=(198, 15), fremovexattr=(199, 16))
+# Where a process of ours has the program's uid: it must not be starved.
+_KIN = dict(
+    setpriority=(141, 140), ioprio_set=(251, 30), sched_setparam=(142, 118),
+    sched_setscheduler=(144, 119), sched_setattr=(314, 274))
 
 _ARCH = {'x86_64': 0xC000003E, 'aarch64': 0xC00000B7}
 _SOCKET = {'x86_64': 41, 'aarch64': 198}
@@ -98,19 +102,20 @@ class Filter(ctypes.Structure):
 
 
 def build(*, unix_sockets: bool, shared_ipc: bool, shared_uid: bool,
-          metered: bool) -> Filter:
+          kin: bool, metered: bool) -> Filter:
   """The filter. Every test is local: if it hits, return, else fall through.
 
   Args:
     unix_sockets: whether AF_UNIX sockets may be made and so connected. Only
       where a network namespace keeps the abstract ones of the host away.
     shared_ipc: System V IPC and message queues are the host's.
-    shared_uid: the uid is one that others use too.
+    shared_uid: the uid is the user's, who has files.
+    kin: a process that is not the program's has its uid.
     metered: a cgroup counts memory that no process has mapped.
   """
   denied = dict(_CALLS)
   for applies, more in ((shared_ipc, _SHARED_IPC), (shared_uid, _SHARED_UID),
-                        (not metered, _UNMETERED)):
+                        (kin, _KIN), (not metered, _UNMETERED)):
     denied.update(more if applies else {})
   machine = linux.MACHINE
   column = ('x86_64', 'aarch64').index(machine)
@@ -140,6 +145,21 @@ def build(*, unix_sockets: bool, shared_ipc: bool, shared_uid: bool,
   result = Filter(len(code), instructions)
   result.kept = instructions  # the pointer alone would not keep them alive
   return result
+
+
+def docker_profile() -> dict[str, Any]:
+  """The same refusals as a profile of Docker's, for all of a container.
+
+  Less what PID 1 needs; it gives that up before a program's first line.
+  """
+  needed = {'personality', 'sched_setaffinity', 'capset'}
+  return {
+      'defaultAction': 'SCMP_ACT_ALLOW',
+      'syscalls': [{
+          'names': sorted(set(_CALLS) - needed),
+          'action': 'SCMP_ACT_ERRNO',
+      }],
+  }
 
 
 def _on(number: int, arg: int, test: tuple[int, int, int, int], *,

@@ -11,10 +11,6 @@ from . import cgroups
 class Setup:
   """The first half comes from the client, the second from probing."""
 
-  runtime: str  # directory of the programs' own interpreter
-  root: str  # the file tree that they see at L3, without what is mounted
-  libs: tuple[str, ...]  # the shared libraries of this machine they need
-  num_slots: int
   # The fields of base.SandboxSpec, with cpu_limit_s filled in.
   timeout_s: float
   cpu_limit_s: float
@@ -24,7 +20,13 @@ class Setup:
   max_processes: int
   cpus: int
 
-  level: str = ''  # L3 | L2 | L1
+  # What a container has no use for.
+  runtime: str = ''  # directory of the programs' own interpreter
+  root: str = ''  # the file tree at L3, without what is mounted
+  libs: tuple[str, ...] = ()  # shared libraries of this machine they need
+  num_slots: int = 1
+
+  level: str = ''  # L3 | L2 | L1 | container
   uids: tuple[int, ...] = ()  # root: a spare uid for each slot
   cgroup: cgroups.Parent | None = None  # None: sums over /proc
   scratch: str = ''  # L1, L2: where the working directories are made

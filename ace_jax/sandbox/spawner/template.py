@@ -49,15 +49,15 @@ def warm() -> float:
   return (pages[1] - pages[2]) * os.sysconf('SC_PAGE_SIZE') / (1 << 20)
 
 
-def serve(setup: Setup, requests: socket.socket, first_core: int) -> NoReturn:
+def serve(setup: Setup, requests: socket.socket) -> NoReturn:
   """Forks a program per request, until the spawner is gone.
 
-  A request holds slot, seed, public_dir, work, and the descriptors of the
-  channel to the guard, of both output pipes, of the source, of a pipe on which
-  the program waits for its start, and at L3 of the run's namespaces. What
-  comes back through the channel: {'keeper': its pid or None}, {'forked': the
-  program's pid}, {'ready'} from a program that is confined and waits,
-  {'exit', 'cpu_s'}, or {'error'}.
+  A request holds slot, seed, cores, threads, public_dir, work, and the
+  descriptors of the channel to the guard, of both output pipes, of the source,
+  of a pipe on which the program waits for its start, and at L3 of the run's
+  namespaces. What comes back through the channel: {'keeper': its pid or None},
+  {'forked': the program's pid}, {'ready'} from a program that is confined and
+  waits, {'exit', 'cpu_s'}, or {'error'}.
   """
   read, write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
   signal.signal(signal.SIGCHLD, lambda *_: None)
@@ -81,7 +81,7 @@ def serve(setup: Setup, requests: socket.socket, first_core: int) -> NoReturn:
       os._exit(0)
     channel = socket.socket(fileno=fds[0])
     try:
-      pid = _fork(setup, request, channel, fds[1:], own_pids, first_core)
+      pid = _fork(setup, request, channel, fds[1:], own_pids)
       keeper = pid if _needs_keeper(setup) else None
       wire.post(channel, {'keeper': keeper}
                 | ({} if keeper else {'forked': pid}))
@@ -123,14 +123,14 @@ def _needs_keeper(setup: Setup) -> bool:
 
 
 def _fork(setup: Setup, request: dict[str, Any], channel: socket.socket,
-          fds: list[int], own_pids: int, first_core: int) -> int:
+          fds: list[int], own_pids: int) -> int:
   if not _needs_keeper(setup):
     linux.setns(fds[4], linux.NEWPID)  # for children, not for us
   try:
     pid = os.fork()
     if pid == 0:
       try:
-        confine.pin(setup, request['slot'], first_core)
+        os.sched_setaffinity(0, request['cores'])
         if _needs_keeper(setup):
           _keep(channel, fds[4] if setup.level == 'L3' else None)
         signal.set_wakeup_fd(-1)
@@ -219,4 +219,4 @@ def _become_program(setup: Setup, request: dict[str, Any],
   os.closerange(3, 1 << 16)
   sys.setrecursionlimit(1000)
   program.run(source, seed=request['seed'], home=home, tmp=tmp,
-              cpus=setup.cpus)
+              threads=request['threads'])

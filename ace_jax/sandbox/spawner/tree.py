@@ -71,7 +71,7 @@ def _init(setup: Setup, slot: int, public_dir: str | None,
   linux.die_with_parent()
   linux.no_new_privileges()
   seccomp.install(unix_sockets=True, shared_ipc=False, shared_uid=False,
-                  metered=True)
+                  kin=False, metered=True)
   wire.post(channel, {'ready': True}, fds)
   os.closerange(3, 1 << 10)
   while True:
