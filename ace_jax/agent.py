@@ -18,8 +18,8 @@ from ace_jax.learner.imitation import Example
 from ace_jax.policy import sharding, tokenizer, weights
 from ace_jax.policy.transformer import ModelConfig, Transformer
 from ace_jax.sampler.jax_sampler import JaxSampler
+from ace_jax.sandbox import backends
 from ace_jax.sandbox.base import SandboxSpec
-from ace_jax.sandbox.local import LocalSandbox
 from ace_jax.types import Problem
 
 
@@ -36,12 +36,7 @@ class Agent:
   ):
     self.config = config
     self.env = _make_env(config)
-    self.sandbox = LocalSandbox(
-        _limits(config),
-        num_slots=config.sandbox.num_slots,
-        min_level=config.sandbox.min_level,
-        allow_unsafe=config.sandbox.allow_unsafe,
-    )
+    self.sandbox = backends.make(config.sandbox, _limits(config))
     note(self.sandbox.describe())
     self.mesh = sharding.make_mesh(**config.mesh)
     model_config, params, self.tokenizer = _load(config, self.env)
@@ -118,7 +113,7 @@ class Agent:
 def _limits(config: ml_collections.ConfigDict) -> SandboxSpec:
   names = (
       'timeout_s', 'cpu_limit_s', 'memory_mb', 'disk_mb', 'output_kb',
-      'max_processes',
+      'max_processes', 'cpus',
   )
   return SandboxSpec(**{name: config.sandbox[name] for name in names})
 

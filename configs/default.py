@@ -47,10 +47,20 @@ def get_config() -> ml_collections.ConfigDict:
 
   # --- The sandbox -------------------------------------------------------
   config.sandbox = ml_collections.ConfigDict()
-  config.sandbox.backend = 'local'
+  config.sandbox.backend = 'local'  # local | docker | ray
   config.sandbox.min_level = 'L2'  # refuse a machine that gives less
   config.sandbox.allow_unsafe = False  # True: L1 is better than nothing
   config.sandbox.num_slots = 2
+  config.sandbox.cpus = 1  # cores of a slot, and threads of BLAS
+  config.sandbox.reserved_cores = 0  # that programs keep off, for the trainer
+  # Only for docker:
+  config.sandbox.image = ''  # one made from docker/Dockerfile; '': made here
+  config.sandbox.oci_runtime = ''  # 'runsc' for gVisor
+  config.sandbox.gpus = ()  # device ids, one for each slot
+  # Only for ray:
+  config.sandbox.ray = ml_collections.ConfigDict()
+  config.sandbox.ray.address = ''  # of the cluster; '': RAY_ADDRESS, or here
+  config.sandbox.ray.backend = 'local'  # on each node: local | docker
   # CPU time decides, so that a busy machine does not change a result; the
   # wall deadline is for programs that sleep, and its first hit is repeated.
   config.sandbox.cpu_limit_s = 10.0

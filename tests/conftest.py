@@ -8,8 +8,13 @@ failure. `.ci/run` sets it, so that no check silently ceases to be made.
 
 import os
 import re
+import shutil
 
 import pytest
+
+from tests import dockerd, threat_table
+
+_threats = threat_table.Table()
 
 
 @pytest.fixture(scope='session')
@@ -23,9 +28,28 @@ def require():
   return require
 
 
+@pytest.fixture(scope='session')
+def docker_daemon(tmp_path_factory):
+  """A Docker daemon of the tests' own, which they may stop and restart."""
+  if shutil.which('dockerd') is None or os.geteuid() != 0:
+    pytest.skip('needs docker: dockerd, and root to start one')
+  with dockerd.Daemon(tmp_path_factory.mktemp('dockerd')) as daemon:
+    yield daemon
+
+
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(item, call):
-  _fail_if_required((yield).get_result())
+  report = (yield).get_result()
+  _fail_if_required(report)
+  _threats.add(item, report)
+
+
+def pytest_collection_modifyitems(items):
+  _threats.check(items)
+
+
+def pytest_sessionfinish():
+  threat_table.finish(_threats)
 
 
 @pytest.hookimpl(hookwrapper=True)

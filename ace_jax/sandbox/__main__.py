@@ -2,9 +2,11 @@
 
   python -m ace_jax.sandbox SCRIPT --public_dir=DIR --timeout_s=60 …
   python -m ace_jax.sandbox prepare
+  python -m ace_jax.sandbox image --out=FILE
 
 The last line of its output is the execution as one JSON object. `prepare`
-builds the programs' interpreter and says what level this machine gives.
+builds the programs' interpreter and says what level this machine gives;
+`image` writes the files of the docker backend's image as an archive.
 """
 
 from __future__ import annotations
@@ -17,15 +19,15 @@ import pathlib
 import sys
 
 from ace_jax import types
-from ace_jax.sandbox import base, local
+from ace_jax.sandbox import backends, base, local, runtime
 
 
 def _parser() -> argparse.ArgumentParser:
   parser = argparse.ArgumentParser(
       prog='python -m ace_jax.sandbox',
       description='Run a Python script in a sandbox.')
-  parser.add_argument('script', help='path of the script, or: prepare')
-  parser.add_argument('--backend', default='local', choices=['local'])
+  parser.add_argument('script', help='path of the script, or: prepare, image')
+  parser.add_argument('--backend', default='local', choices=backends.BACKENDS)
   for field in dataclasses.fields(base.SandboxSpec):
     kind = int if field.type == 'int' else float
     parser.add_argument(f'--{field.name}', type=kind, default=field.default,
@@ -34,7 +36,8 @@ def _parser() -> argparse.ArgumentParser:
                       help='appears read-only as data/')
   parser.add_argument('--seed', type=int, default=0)
   parser.add_argument('--out', type=pathlib.Path,
-                      help='keep the files the script leaves here')
+                      help='keep the files the script leaves here; for '
+                           'image: the archive')
   parser.add_argument('--min_level', default='L2', choices=local.LEVELS)
   parser.add_argument('--allow_unsafe', action='store_true',
                       help='L1 is better than nothing')
@@ -45,6 +48,13 @@ def _spec(args: argparse.Namespace) -> base.SandboxSpec:
   return base.SandboxSpec(**{
       field.name: getattr(args, field.name)
       for field in dataclasses.fields(base.SandboxSpec)})
+
+
+def _sandbox(args: argparse.Namespace, spec: base.SandboxSpec
+             ) -> base.Sandbox:
+  return backends.make(backends.options(
+      backend=args.backend, min_level=args.min_level,
+      allow_unsafe=args.allow_unsafe), spec)
 
 
 def as_json(execution: types.Execution) -> str:
@@ -63,11 +73,16 @@ def main(argv: list[str]) -> int:
   try:
     spec = _spec(args)
     job = None
+    if args.script == 'image':
+      if args.out is None:
+        raise ValueError('image needs --out=FILE')
+      from ace_jax.sandbox import image
+      image.write(runtime.ensure(), args.out)
+      return 0
     if args.script != 'prepare':
       program = pathlib.Path(args.script).read_text(encoding='utf-8')
       job = types.Job(args.script, program, args.public_dir, args.seed)
-    with local.LocalSandbox(spec, min_level=args.min_level,
-                            allow_unsafe=args.allow_unsafe) as sandbox:
+    with _sandbox(args, spec) as sandbox:
       print(sandbox.describe())
       if job is None:
         return 0

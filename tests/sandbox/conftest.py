@@ -6,21 +6,13 @@ import pathlib
 import time
 
 import coverage
+import kinds
 import leftovers
 import pytest
 import spawner_lines
 
 from ace_jax import types
-from ace_jax.sandbox import LocalSandbox, SandboxError, SandboxSpec
-
-# A slow machine needs most of a second to fill the memory limit.
-SPEC = SandboxSpec(timeout_s=5.0, cpu_limit_s=1.5, memory_mb=300, disk_mb=16,
-                   output_kb=64, max_processes=16)
-KINDS = {
-    'L3': dict(force_level='L3'),
-    'L3-watched': dict(force_level='L3', use_cgroups=False),
-    'L2-watched': dict(force_level='L2', use_cgroups=False),
-}
+from ace_jax.sandbox import SandboxError
 
 
 @pytest.fixture(scope='session', autouse=True)
@@ -33,11 +25,13 @@ def _coverage(tmp_path_factory):
     yield
 
 
-@pytest.fixture(scope='session', params=KINDS)
+@pytest.fixture(scope='session', params=kinds.KINDS)
 def sandbox(request):
   """One per kind, with two slots."""
+  if request.param == 'docker':
+    request.getfixturevalue('docker_daemon')
   try:
-    made = LocalSandbox(SPEC, num_slots=2, **KINDS[request.param])
+    made = kinds.make(request.param)
   except SandboxError as error:
     pytest.skip(str(error))
   with made:
@@ -58,9 +52,12 @@ def public_dir(tmp_path) -> pathlib.Path:
 def run(sandbox, public_dir):
   """Runs a program and asserts that nothing of it stays behind."""
 
-  def run_one(program: str, seed: int = 0, data: bool = True):
+  def run_one(program: str, seed: int = 0, data: bool = True,
+              settle: bool = True):
     job = types.Job('test', program, public_dir if data else None, seed)
     execution = sandbox.run(job)
+    if not settle:  # others run too
+      return execution
     deadline = time.monotonic() + 1.0
     while (left := leftovers.of(sandbox)) and time.monotonic() < deadline:
       time.sleep(0.01)

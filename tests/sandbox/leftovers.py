@@ -5,11 +5,29 @@ from __future__ import annotations
 import os
 import pathlib
 
-from ace_jax.sandbox import LocalSandbox
+import docker
+
+from ace_jax.sandbox import LocalSandbox, Sandbox
 
 
-def of(sandbox: LocalSandbox) -> list[str]:
-  """What runs left on the machine: processes, cgroups, files, mounts."""
+def of(sandbox: Sandbox) -> list[str]:
+  """What runs left on the machine."""
+  if sandbox.backend == 'docker':
+    return of_docker(sandbox)
+  return of_local(sandbox)
+
+
+def of_docker(sandbox: Sandbox) -> list[str]:
+  """Containers that are not in stock for the next runs."""
+  from ace_jax.sandbox import containers
+  listed = containers.listed(
+      docker.from_env(), f'{containers.SANDBOX}={sandbox.id}')
+  return [f'container {c["Id"]} {c["State"]}' for c in listed
+          if c['Id'] not in sandbox.stock]
+
+
+def of_local(sandbox: LocalSandbox) -> list[str]:
+  """Processes, cgroups, files, mounts."""
   found = []
   spawner = sandbox.spawner_pid
   (template,) = children(spawner)[:1]
