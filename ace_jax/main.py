@@ -6,7 +6,10 @@
 
 import os
 import pathlib
+import signal
+import sqlite3
 import sys
+import threading
 
 from absl import app, flags, logging
 from ml_collections import config_flags
@@ -36,6 +39,7 @@ _DEBUG = flags.DEFINE_bool('debug', False, 'Show the traceback of an error.')
 def main(_) -> None:
   logging.set_verbosity(logging.WARNING)
   os.environ.setdefault('TRANSFORMERS_NO_ADVISORY_WARNINGS', '1')
+  _listen_for_sigterm()
   # Here, so that a mistyped flag is answered before JAX has loaded.
   from ace_jax import modes
 
@@ -48,12 +52,35 @@ def main(_) -> None:
         task=_TASK.value,
         num_samples=_NUM_SAMPLES.value,
     )
-  except (ValueError, OSError) as error:
+  except (ValueError, OSError, sqlite3.Error) as error:
     if _DEBUG.value:
       raise
     _fail(error)
   except KeyboardInterrupt:
     sys.exit(130)
+
+
+def _listen_for_sigterm() -> None:
+  """Once: the run is unwound, nothing of it is left behind. Twice: at once.
+
+  Python's handler waits for whatever XLA is computing; the thread does not.
+  """
+  read, write = os.pipe2(os.O_CLOEXEC)
+  os.set_blocking(write, False)
+
+  def unwind(*_) -> None:
+    print('ace_jax: stopped; the same command goes on', file=sys.stderr)
+    sys.exit(128 + signal.SIGTERM)
+
+  def watch() -> None:
+    seen = 0
+    while seen < 2:
+      seen += os.read(read, 1)[0] == signal.SIGTERM
+    os._exit(128 + signal.SIGTERM)
+
+  signal.signal(signal.SIGTERM, unwind)
+  signal.set_wakeup_fd(write, warn_on_full_buffer=False)
+  threading.Thread(target=watch, name='sigterm', daemon=True).start()
 
 
 def _parse(argv: list[str]) -> list[str]:

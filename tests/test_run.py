@@ -109,11 +109,28 @@ def test_what_is_left_for_the_user(finished):
   assert list((workdir / 'tensorboard').rglob('*tfevents*'))
 
 
-def kill_when(workdir, condition, *args):
-  """Starts the run and kills it, without warning, once `condition` holds."""
+def children(pid):
+  """The numbers of the processes that a process started."""
+  found = []
+  for path in pathlib.Path('/proc').glob('[0-9]*/stat'):
+    try:
+      _, _, rest = path.read_text().rpartition(')')
+    except OSError:  # gone meanwhile
+      continue
+    if rest.split()[1] == str(pid):
+      found.append(int(path.parent.name))
+  return found
+
+
+def kill_when(workdir, condition, *args, signals=(signal.SIGKILL,)):
+  """Starts the run and kills it once `condition` holds.
+
+  Returns its exit code, what it wrote to standard error, and the processes
+  that it had started.
+  """
   process = subprocess.Popen(
       command(workdir, *args), cwd=ROOT, stdout=subprocess.DEVNULL,
-      stderr=subprocess.DEVNULL,
+      stderr=subprocess.PIPE, text=True,
   )
   try:
     deadline = time.monotonic() + 240
@@ -121,9 +138,12 @@ def kill_when(workdir, condition, *args):
       assert process.poll() is None, 'ended before it could be killed'
       assert time.monotonic() < deadline
       time.sleep(0.02)
+    started = children(process.pid)
   finally:
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
+    for number in signals:
+      os.kill(process.pid, number)
+    _, said = process.communicate(timeout=60)
+  return process.returncode, said, started
 
 
 def num_rows(workdir, phase):
@@ -148,6 +168,59 @@ def test_killed_twice_it_ends_with_the_same_bits(finished, tmp_path):
       for d in (finished[0], workdir)
   ]
   assert rows[0] == rows[1]
+
+
+@pytest.mark.threat('host: SIGTERM once and twice')
+@pytest.mark.parametrize('times', [1, 2])
+def test_sigterm_leaves_nothing_running(tmp_path, times):
+  """Once it is unwound; twice it ends whatever it was doing."""
+  workdir = tmp_path / 'run'
+  code, said, started = kill_when(
+      workdir, lambda: num_rows(workdir, 'imitation') >= 5, *FAST,
+      signals=[signal.SIGTERM] * times,
+  )
+  assert code == 143
+  if times == 1:
+    assert said.splitlines()[-1] == (
+        'ace_jax: stopped; the same command goes on'
+    )
+  assert started  # the spawner and the grader
+  deadline = time.monotonic() + 10
+  while any(pathlib.Path(f'/proc/{pid}').exists() for pid in started):
+    assert time.monotonic() < deadline
+    time.sleep(0.05)
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+  """A file system of 2 MB, and `grow`, which makes it large enough."""
+  path = tmp_path / 'disk'
+  path.mkdir()
+
+  def mount(options):
+    return subprocess.run(
+        ['mount', '-t', 'tmpfs', '-o', options, 'tmpfs', path],
+        capture_output=True, check=False,
+    ).returncode == 0
+
+  if not mount('size=2m'):
+    pytest.skip('needs root: mounts a small disk')
+  yield path, lambda: mount('remount,size=1g')
+  subprocess.run(['umount', '-l', path], check=True)
+
+
+@pytest.mark.threat('host: disk full')
+def test_a_full_disk_is_told_and_resumed_from(finished, small_disk):
+  path, grow = small_disk
+  done = run(path / 'run', *FAST)
+  line = refused(done)
+  assert 'space' in line or 'full' in line, line
+  assert grow()
+  done = run(path / 'run', *FAST)
+  assert done.returncode == 0, done.stderr[-3000:]
+  assert np.array_equal(
+      *(arrays(d, 3)["['embed']"] for d in (finished[0], path / 'run'))
+  )
 
 
 def test_a_corrupted_checkpoint_falls_back(finished, tmp_path):

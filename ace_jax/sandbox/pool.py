@@ -6,13 +6,14 @@ import collections
 import dataclasses
 import queue
 import threading
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Collection, Iterable
+from typing import Any, TypeVar
 
 from ace_jax import types
 from ace_jax.sandbox import base
 
 Finish = Callable[[types.Job, types.Execution], Any]
+T = TypeVar('T')
 
 
 class Pool:
@@ -35,7 +36,9 @@ class Pool:
                finish: Finish | None = None):
     self._sandbox, self._finish = sandbox, finish
     self._max_infra_retries, self._max_queued = max_infra_retries, max_queued
-    self._jobs: queue.SimpleQueue[types.Job | None] = queue.SimpleQueue()
+    self._queued: collections.deque[types.Job] = collections.deque()
+    self._running: set[str] = set()  # keys
+    self._cancelled: set[str] = set()  # of them
     self._done: collections.deque[tuple[types.Job, Any]] = collections.deque()
     self._changed = threading.Condition()
     self._error: BaseException | None = None
@@ -62,7 +65,9 @@ class Pool:
       if self.num_pending >= self._max_queued:
         raise queue.Full(f'{self.num_pending} jobs are in the pool')
       self.num_pending += 1
-    self._jobs.put(job)
+      self._queued.append(job)
+      self._changed.notify_all()
+    self._sandbox.expect(job)
 
   def take(self, timeout_s: float | None = None) -> tuple[types.Job, Any]:
     """The next (job, execution) to have finished, or (job, finish(…)).
@@ -77,14 +82,15 @@ class Pool:
         self._check()
         raise LookupError('nothing was submitted that is not taken')
       ended = self._changed.wait_for(
-          lambda: self._done or self._error or self._closed, timeout_s)
+          lambda: (self._done or self._error or self._closed
+                   or not self.num_pending), timeout_s)
       if self._done:
         self.num_pending -= 1
         return self._done.popleft()
       self._check()
       if not ended:
         raise TimeoutError(f'no job finished within {timeout_s} s')
-      raise RuntimeError("the pool is closed")
+      raise LookupError('what there was to wait for was cancelled')
 
   def _check(self) -> None:
     if self._error is not None:
@@ -92,14 +98,35 @@ class Pool:
     if self._closed:
       raise RuntimeError('the pool is closed')
 
-  def close(self) -> None:
-    """Drops what is queued, closes the sandbox, ends the workers."""
+  def cancel(self, keys: Collection[str]) -> int:
+    """Drops these jobs, queued, running or finished: they are not taken.
+
+    Returns how many there were.
+    """
+    keys = set(keys)
+    with self._changed:
+      self._queued, queued = _without(self._queued, keys, lambda job: job.key)
+      self._done, done = _without(self._done, keys, lambda pair: pair[0].key)
+      running = keys & self._running - self._cancelled
+      self._cancelled |= running
+      self.num_pending -= queued + done + len(running)
+      self._changed.notify_all()
+    for key in running:
+      self._sandbox.cancel(key)
+    return queued + done + len(running)
+
+  def close(self, grace_s: float = 0.0) -> None:
+    """Drops what is queued, closes the sandbox, ends the workers.
+
+    What runs may finish within `grace_s`; its results are dropped too, but
+    nothing of it is cut off in the middle.
+    """
     with self._changed:
       self._closed = True
+      self._queued.clear()
       self._changed.notify_all()
+      self._changed.wait_for(lambda: not self._running, grace_s)
     self._sandbox.close()
-    for _ in self._threads:
-      self._jobs.put(None)
     for thread in self._threads:
       thread.join(timeout=10.0)
 
@@ -112,24 +139,41 @@ class Pool:
   # --- In the workers ----------------------------------------------------
 
   def _work(self) -> None:
-    while (job := self._jobs.get()) is not None and not self._closed:
+    while (job := self._next()) is not None:
       try:
         result = self._run(job)
-        if self._finish is not None and not self._closed:
+        if self._finish is not None and not self._dropped(job):
           result = self._finish(job, result)
       except BaseException as error:  # noqa: BLE001, it reaches take()
         with self._changed:
+          self._running.discard(job.key)
           if not self._closed:
             self._error = self._error or error
           self._changed.notify_all()
         return
       with self._changed:
-        self._done.append((job, result))
+        if not self._dropped(job):
+          self._done.append((job, result))
+        self._running.discard(job.key)
+        self._cancelled.discard(job.key)
         self._changed.notify_all()
+
+  def _next(self) -> types.Job | None:
+    """The next job, or None at the end."""
+    with self._changed:
+      self._changed.wait_for(lambda: self._queued or self._closed)
+      if self._closed:
+        return None
+      job = self._queued.popleft()
+      self._running.add(job.key)
+      return job
+
+  def _dropped(self, job: types.Job) -> bool:
+    return self._closed or job.key in self._cancelled
 
   def _run(self, job: types.Job) -> types.Execution:
     execution = self._retried(job)
-    if execution.limit == 'wall':
+    if execution.limit == 'wall' and not self._dropped(job):
       with self._changed:
         self.num_noisy += 1
       execution = dataclasses.replace(self._retried(job), noisy=True)
@@ -138,8 +182,17 @@ class Pool:
   def _retried(self, job: types.Job) -> types.Execution:
     for _ in range(self._max_infra_retries):
       execution = self._sandbox.run(job)
-      if execution.status != types.Status.INFRA_ERROR or self._closed:
+      if (execution.status != types.Status.INFRA_ERROR
+          or self._dropped(job)):
         return execution
       with self._changed:
         self.num_infra_retries += 1
     return self._sandbox.run(job)
+
+
+def _without(items: Iterable[T], keys: set[str], key_of: Callable[[T], str]
+             ) -> tuple[collections.deque[T], int]:
+  """The items whose keys are not named, and how many were."""
+  items = list(items)
+  kept = collections.deque(i for i in items if key_of(i) not in keys)
+  return kept, len(items) - len(kept)

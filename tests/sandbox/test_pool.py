@@ -28,11 +28,18 @@ class Fake:
 
   def __init__(self, **script):
     self.script, self.calls, self.closed = script, [], False
+    self.expected, self.cancelled = [], []
 
   def run(self, job):
     self.calls.append(job.key)
     answer = self.script[job.key]
     return answer() if callable(answer) else answer.pop(0)
+
+  def expect(self, job):
+    self.expected.append(job.key)
+
+  def cancel(self, key):
+    self.cancelled.append(key)
 
   def close(self):
     self.closed = True
@@ -55,6 +62,7 @@ def test_results_come_as_they_finish():
   assert fake.closed
 
 
+@pytest.mark.threat('host: a result delivered twice or late')
 def test_infra_errors_are_retried_a_bounded_number_of_times():
   fake = Fake(good=[INFRA, INFRA, OK], bad=[INFRA] * 9)
   with Pool(fake, num_slots=1, max_infra_retries=2) as pool:
@@ -134,3 +142,57 @@ def test_close_wakes_who_waits():
     assert 'closed' in str(error)
   with pytest.raises(RuntimeError, match='closed'):
     pool.submit(job('a'))
+
+
+def test_the_sandbox_is_told_what_will_come():
+  fake = Fake(a=[OK], b=[OK])
+  with Pool(fake, num_slots=1) as pool:
+    for key in 'ab':
+      pool.submit(job(key))
+    assert [pool.take(5)[0].key for _ in 'ab'] == fake.expected == ['a', 'b']
+
+
+@pytest.mark.threat('host: a result delivered twice or late')
+def test_cancelled_jobs_are_never_taken():
+  gate, begun = threading.Event(), threading.Event()
+  done = lambda: (begun.set(), gate.wait(5), OK)[2]  # noqa: E731
+  fake = Fake(ended=[OK], runs=done, queued=[OK], kept=[OK])
+  with Pool(fake, num_slots=1) as pool:
+    for key in fake.script:
+      pool.submit(job(key))
+    begun.wait(5)
+    assert pool.cancel(['ended', 'runs', 'queued', 'unknown']) == 3
+    assert fake.cancelled == ['runs'] and pool.num_pending == 1
+    gate.set()
+    assert pool.take(5)[0].key == 'kept'
+    with pytest.raises(LookupError):
+      pool.take(5)
+  assert 'queued' not in fake.calls
+
+
+def test_who_waits_for_what_is_cancelled_hears_of_it():
+  gate = threading.Event()
+  with Pool(Fake(a=lambda: (gate.wait(5), OK)[1]), num_slots=1) as pool:
+    pool.submit(job('a'))
+    threading.Timer(0.1, pool.cancel, [['a']]).start()
+    with pytest.raises(LookupError, match='cancelled'):
+      pool.take(5)
+    gate.set()
+
+
+def test_close_lets_what_runs_finish_within_its_grace():
+  ended, begun = threading.Event(), threading.Event()
+
+  def slow():
+    begun.set()
+    time.sleep(0.2)
+    ended.set()
+    return OK
+
+  fake = Fake(slow=slow, queued=[OK])
+  pool = Pool(fake, num_slots=1)
+  for key in fake.script:
+    pool.submit(job(key))
+  begun.wait(5)
+  pool.close(grace_s=5.0)
+  assert ended.is_set() and fake.calls == ['slow']
