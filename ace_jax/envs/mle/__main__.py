@@ -6,7 +6,6 @@
   add FILE.csv --name NAME --target COLUMN --metric METRIC
                                   make a task of your own table
   ladder TASK …                   compute a leaderboard
-  serve                           the grader's process, for GraderProcess
 """
 
 from __future__ import annotations
@@ -77,13 +76,6 @@ def _ladder(args) -> None:
     ladder.update(name, args.root)
 
 
-def _serve(args) -> None:
-  from ace_jax.envs.mle import grader
-
-  del args
-  grader.serve(sys.stdin, sys.stdout)
-
-
 def _parser() -> argparse.ArgumentParser:
   parser = argparse.ArgumentParser(
       prog='python -m ace_jax.envs.mle', description=__doc__,
@@ -114,7 +106,6 @@ def _parser() -> argparse.ArgumentParser:
     p.add_argument(option, required=True)
   p = command('ladder', _ladder)
   p.add_argument('tasks', nargs='+', metavar='TASK')
-  command('serve', _serve)
   return parser
 
 

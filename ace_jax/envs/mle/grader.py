@@ -1,5 +1,9 @@
 """The grader as a process of its own, and the client that talks to it.
 
+It parses what strangers wrote, so it is given little: isolated mode and an
+environment without anybody's keys, no file to write, a bound on its memory,
+and bytes that were copied out of the sandbox after all in it was dead.
+
 One JSON object a line, both ways:
 
   → {"task": DIR, "rows": "reward", "submission": BASE64 | null}
@@ -12,8 +16,8 @@ import base64
 import contextlib
 import dataclasses
 import json
-import os
 import pathlib
+import resource
 import subprocess
 import sys
 import threading
@@ -22,11 +26,28 @@ from typing import TextIO
 from ace_jax.envs.mle import tasks
 from ace_jax.types import Grade, Task
 
+_START = """
+import sys
+sys.path.insert(0, sys.argv[1])
+from ace_jax.envs.mle import grader
+grader.main()
+"""
+_ENVIRONMENT = {'LC_ALL': 'C.UTF-8', 'OMP_NUM_THREADS': '1',
+                'OPENBLAS_NUM_THREADS': '1'}
+_LIMITS = {resource.RLIMIT_CORE: 0, resource.RLIMIT_FSIZE: 0,
+           resource.RLIMIT_NOFILE: 64, resource.RLIMIT_AS: 4 << 30}
 MAX_SENT = (8 << 20) + 1  # one byte past what the grader accepts
 
 
 class GraderError(RuntimeError):
   """The grader itself failed: never the submission's fault."""
+
+
+def main() -> None:
+  """What the process runs."""
+  for what, most in _LIMITS.items():
+    resource.setrlimit(what, (most, most))
+  serve(sys.stdin, sys.stdout)
 
 
 def serve(requests: TextIO, answers: TextIO) -> None:
@@ -126,13 +147,10 @@ class GraderProcess:
 
   def _start(self) -> None:
     package = pathlib.Path(__file__).resolve().parents[3]
-    env = dict(os.environ)
-    env['PYTHONPATH'] = os.pathsep.join(
-        filter(None, (str(package), env.get('PYTHONPATH'))))
-    env['OMP_NUM_THREADS'] = '1'
     self._process = subprocess.Popen(
-        [sys.executable, '-m', 'ace_jax.envs.mle', 'serve'], env=env,
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        [sys.executable, '-I', '-B', '-c', _START, str(package)],
+        env=_ENVIRONMENT, cwd='/', text=True,
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE)
 
   def _stop(self) -> None:
     process, self._process = self._process, None

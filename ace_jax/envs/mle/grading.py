@@ -17,19 +17,21 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ace_jax.envs.mle import leaderboard
+from ace_jax.envs.mle import canary, layout, leaderboard
 from ace_jax.envs.mle.metrics import METRICS
 from ace_jax.types import Grade, Task
 
 MAX_BYTES = 8 << 20
 SUM_TOLERANCE = 1e-3  # of a row of probabilities
+COPIED = 'the submission has labels that only a copy of the answers has'
 
 
 class Answers(NamedTuple):
   ids: tuple[str, ...]  # [N]
-  target: np.ndarray  # [N] str, or float64 for regression
+  target: np.ndarray  # [N] str, or float64 for regression; all right
   rows: np.ndarray  # [N] str: reward | select | report
   classes: tuple[str, ...]  # () for regression
+  is_canary: np.ndarray  # [N] bool: wrong in the file, see canary.py
 
 
 class InvalidSubmission(ValueError):
@@ -54,6 +56,9 @@ def grade(task: Task, submission: bytes | None, rows: str = 'reward') -> Grade:
     predictions = parse(task, answers, submission)
   except InvalidSubmission as e:
     return Grade(valid=False, error=str(e), rows=rows)
+  if canary.p_value(answers.target, predictions, answers.is_canary,
+                    answers.classes) < canary.MAX_P:
+    return Grade(valid=False, error=COPIED, rows=rows)
   score = score_predictions(task, answers, predictions, rows)
   scores, lower = task.leaderboard[rows], task.lower_is_better
   return Grade(
@@ -91,13 +96,19 @@ def _load_answers(
   file = path / 'prepared' / 'private' / 'test.csv'
   with open(file, newline='', encoding='utf-8') as f:
     table = list(csv.DictReader(f))
-  values = [line[target] for line in table]
+  ids = [line[id_column] for line in table]
+  is_canary = np.zeros(len(ids), bool)
+  if info.get('canaries'):
+    is_canary = layout.canaries(info['name'], ids)
+  values = canary.lift(
+      [line[target] for line in table], is_canary, info['classes'])
   regression = info['kind'] == 'regression'
   return Answers(
-      ids=tuple(line[id_column] for line in table),
+      ids=tuple(ids),
       target=np.array(values, np.float64 if regression else str),
       rows=np.array([line['rows'] for line in table]),
-      classes=tuple(info['classes']))
+      classes=tuple(info['classes']),
+      is_canary=is_canary)
 
 
 def parse(

@@ -13,7 +13,9 @@ import io
 import json
 from collections import Counter
 
-from ace_jax.envs.mle import catalog
+import numpy as np
+
+from ace_jax.envs.mle import canary, catalog
 
 TEST_SHARE = 0.45
 PARTS = ('reward', 'select', 'report')
@@ -82,14 +84,19 @@ def build(
   test_table = [names] + [
       [str(i), *(r[j] for j in features)]
       for i, r in enumerate(rows) if test[i]]
+  ids = [r[0] for r in test_table[1:]]
+  labels = canary.plant(
+      [r[at] for i, r in enumerate(rows) if test[i]],
+      canaries(name, ids), classes)
   answers = [['id', target, 'rows']] + [
-      [str(i), r[at], PARTS[int(fraction(name, 'rows', i) * 3)]]
-      for i, r in enumerate(rows) if test[i]]
+      [i, label, PARTS[int(fraction(name, 'rows', i) * 3)]]
+      for i, label in zip(ids, labels, strict=True)]
   sample = _sample(metric, target, classes, train_table, test_table)
   info = {
       'name': name, 'split': split, 'kind': kind, 'metric': metric,
       'lower_is_better': metric in catalog.LOWER_IS_BETTER,
-      'target': target, 'id_column': 'id', 'classes': classes}
+      'target': target, 'id_column': 'id', 'classes': classes,
+      'canaries': True}
   description = describe(
       name, about, metric, train_table, test_table, sample[0])
   return {
@@ -100,6 +107,11 @@ def build(
       'prepared/public/description.md': description.encode(),
       'prepared/private/test.csv': _csv(answers),
   }
+
+
+def canaries(name: str, ids: list[str]) -> np.ndarray:
+  """[N] bool: which of a task's answers are wrong on purpose (canary.py)."""
+  return canary.chosen([fraction(name, 'canary', i) for i in ids])
 
 
 def _sample(metric, target, classes, train_table, test_table):

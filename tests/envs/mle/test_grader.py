@@ -19,15 +19,18 @@ def load(mle_root):
 
 def truth(task) -> list[list[str]]:
   """The perfect submission, as a table."""
-  with open(task.private_dir / 'test.csv', newline='') as f:
-    answers = list(csv.reader(f))
+  answers = grading.load_answers(task)
+  return as_submission(task, zip(answers.ids, answers.target.tolist(),
+                                 strict=True))
+
+
+def as_submission(task, answers) -> list[list[str]]:
   with open(task.public_dir / 'sample_submission.csv', newline='') as f:
     header = next(csv.reader(f))
   if len(header) == 2:
-    return [header] + [r[:2] for r in answers[1:]]
+    return [header] + [[i, str(y)] for i, y in answers]
   return [header] + [
-      [r[0], *(str(float(c == r[1])) for c in header[1:])]
-      for r in answers[1:]]
+      [i, *(str(float(c == y)) for c in header[1:])] for i, y in answers]
 
 
 def to_bytes(table) -> bytes:
@@ -68,6 +71,7 @@ def test_the_sample_submission_is_valid_and_last(mle_root):
     assert grade.human_rank < 0.2, name
 
 
+@pytest.mark.threat('tampering: seed search, metric gaming')
 def test_parts_are_scored_apart(load):
   """Errors only in the select rows are seen by select and all alone."""
   task = load('quakes')
@@ -122,6 +126,8 @@ def test_byte_order_mark_crlf_and_blank_lines(load):
 # --- What may not ---------------------------------------------------------
 
 
+@pytest.mark.threat(
+    'exhaustion: submissions that are huge, sparse, special, malformed')
 @pytest.mark.parametrize('content, words', [
     (None, 'there is no submission.csv'),
     (b'', 'empty'),
@@ -146,6 +152,8 @@ def spoilt(task, row, column, cell):
   return to_bytes(table)
 
 
+@pytest.mark.threat(
+    'exhaustion: submissions that are huge, sparse, special, malformed')
 def test_ids(load):
   task = load('quakes')
   table = truth(task)
@@ -160,6 +168,8 @@ def test_ids(load):
   assert 'is not in test.csv' in error(task, spoilt(task, 1, 0, ''))
 
 
+@pytest.mark.threat(
+    'exhaustion: submissions that are huge, sparse, special, malformed')
 @pytest.mark.parametrize('cell, words', [
     ('', 'is not a number'), ('deep', 'deep is not a number'),
     ('nan', 'nan is not finite'), ('inf', 'is not finite'),
