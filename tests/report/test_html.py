@@ -101,6 +101,7 @@ def read(workdir):
   return Page(report.write_report(workdir).read_text(encoding='utf-8'))
 
 
+@pytest.mark.threat('escape: malicious artefacts opened by the host')
 def test_a_hostile_run_stays_text(workdir):
   page = read(workdir)
   assert page.open == []

@@ -83,6 +83,7 @@ def test_a_long_run_makes_no_long_chart():
   assert len(texts(svg, 'value')) <= plots.MAX_HOVERS
 
 
+@pytest.mark.threat('escape: malicious artefacts opened by the host')
 def test_hostile_names_stay_text():
   name = '</svg><script>"\'&'
   svg = plots.dumbbells(

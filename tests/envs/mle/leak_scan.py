@@ -146,7 +146,9 @@ def loaded(loaders):
 
 if __name__ == '__main__':
   skipped = {'/proc', '/sys'}
-  if not WITH_INTERPRETER:  # noqa: F821
+  if WITH_INTERPRETER:  # noqa: F821
+    ROOTS.append(sys.prefix)  # noqa: F821  where / cannot be listed
+  else:
     skipped |= {os.path.realpath(sys.prefix), os.path.realpath('/usr')}
   result = scan(NEEDLES, ROOTS, skipped)  # noqa: F821
   result['loaded'] = loaded(LOADERS)  # noqa: F821

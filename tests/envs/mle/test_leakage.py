@@ -20,12 +20,15 @@ import sys
 import pytest
 
 from ace_jax.envs.mle import catalog, layout, sources, tasks
-from ace_jax.sandbox.base import SandboxSpec
+from ace_jax.sandbox.base import SandboxError, SandboxSpec
+from ace_jax.sandbox.docker import DockerSandbox
 from ace_jax.sandbox.local import LocalSandbox
 from ace_jax.types import Job, Status
 
 SPECS = pytest.mark.parametrize('spec', catalog.TASKS, ids=lambda s: s.name)
 SCAN = (pathlib.Path(__file__).parent / 'leak_scan.py').read_text()
+threat = pytest.mark.threat
+ROOTS = ['/', '.', 'data/']  # the last may be a link
 NUM_ROWS = 10  # of the source that are looked for, per task
 NUM_LINES = 20  # of the private answers
 LOADERS = [
@@ -168,11 +171,19 @@ def test_an_archive_as_published_would_be_found(needles, archives, tmp_path):
 # --- Inside -----------------------------------------------------------------
 
 
-@pytest.fixture(scope='module')
-def sandbox():
+@pytest.fixture(scope='module', params=['L3', 'L2', 'docker'])
+def sandbox(request):
   spec = SandboxSpec(timeout_s=300, cpu_limit_s=200, memory_mb=4096)
-  with LocalSandbox(spec, num_slots=1) as s:
-    yield s
+  try:
+    if request.param == 'docker':
+      request.getfixturevalue('docker_daemon')
+      made = DockerSandbox(spec)
+    else:
+      made = LocalSandbox(spec, force_level=request.param)
+  except SandboxError as error:
+    pytest.skip(str(error))
+  with made:
+    yield made
 
 
 def run_inside(sandbox, source, task) -> dict:
@@ -181,10 +192,11 @@ def run_inside(sandbox, source, task) -> dict:
   return result(execution.stdout)
 
 
+@threat('leakage: the data files of packages')
 def test_nothing_readable_holds_a_row_of_any_task(
     sandbox, needles, mle_root):
   task = tasks.load_task('quakes', mle_root)
-  got = run_inside(sandbox, program(needles, ['/', '.'], True), task)
+  got = run_inside(sandbox, program(needles, ROOTS, True), task)
   assert got['files'] > 1000  # it did read the interpreter and its packages
   leaks = [f for f in got['found'] if f[0] != 'quakes'
            or not f[2].endswith('data/test.csv')]
@@ -192,11 +204,12 @@ def test_nothing_readable_holds_a_row_of_any_task(
   assert got['loaded'] == []
 
 
+@threat('leakage: private answers through mounts, names, order, times')
 @SPECS
 def test_a_tasks_sandbox_holds_its_public_files_alone(
     sandbox, needles, mle_root, spec):
   task = tasks.load_task(spec.name, mle_root)
-  got = run_inside(sandbox, program(needles, ['/', '.']), task)
+  got = run_inside(sandbox, program(needles, ROOTS), task)
   # Its own test features are there, as they must be, and nothing else.
   assert {f[0] for f in got['found']} == {spec.name}
   assert all(what == 'copy' and path.endswith('/test.csv')
