@@ -40,6 +40,8 @@ def main(_) -> None:
   logging.set_verbosity(logging.WARNING)
   os.environ.setdefault('TRANSFORMERS_NO_ADVISORY_WARNINGS', '1')
   _listen_for_sigterm()
+  if not _DEBUG.value:
+    threading.excepthook = _tell
   # Here, so that a mistyped flag is answered before JAX has loaded.
   from ace_jax import modes
 
@@ -81,6 +83,12 @@ def _listen_for_sigterm() -> None:
   signal.signal(signal.SIGTERM, unwind)
   signal.set_wakeup_fd(write, warn_on_full_buffer=False)
   threading.Thread(target=watch, name='sigterm', daemon=True).start()
+
+
+def _tell(error: threading.ExceptHookArgs) -> None:
+  """What ends a thread reaches the loop: here a line of it is enough."""
+  logging.warning('thread %s: %r', error.thread and error.thread.name,
+                  error.exc_value)
 
 
 def _parse(argv: list[str]) -> list[str]:

@@ -52,7 +52,7 @@ THREATS = (
     'host: wall clock jumping',
     'host: a result delivered twice or late',
     'host: a lost child exit',
-    'host: 200 programs that each fork a daemon',
+    'host: 200 programs that each fork a daemon (docker: 50)',
 )
 NO_TEST = {
     'tampering: a model that computes its own loss or looks ahead':
