@@ -16,7 +16,9 @@ What is measured, all in one run:
   executor_mb      resident memory of the executor after a tenth of the runs
                    and at the end
   cpu_spread       (p95 - p5) / median CPU time of one program pinned to a core
-                   with a busy neighbour on another
+                   with a busy neighbour on another; cpu_spread_plain: of the
+                   same in a plain process on that core, in turns with it,
+                   which is what the machine itself does
 
 The last line of the output is one JSON object.
 """
@@ -228,22 +230,34 @@ def memory_mb(pool: Pool, num_runs: int) -> tuple[float, float]:
   return early, resident_mb()
 
 
-def cpu_spread(sandbox: Any, num_runs: int) -> float:
+def cpu_spread(sandbox: Any, num_runs: int) -> dict[str, float]:
   """With another process spinning on every core but the slot's."""
   first = sandbox.run(types.Job('cpu', SPIN, None))
   if not first.pinned:
     raise RuntimeError('one slot, and yet it shares its core')
-  others = os.sched_getaffinity(0) - sandbox.cores.of(0)
+  mine = sandbox.cores.of(0)
+  others = os.sched_getaffinity(0) - mine
   neighbour = subprocess.Popen(
       [sys.executable, '-c', f'import os\nos.sched_setaffinity(0, {others})\n'
        'while True: pass'])
+  plain = (f'import os, time\nos.sched_setaffinity(0, {set(mine)})\n{SPIN}\n'
+           'print(time.process_time())')
+  used: dict[str, list[float]] = {'cpu_spread': [], 'cpu_spread_plain': []}
   try:
-    used = [sandbox.run(types.Job(f'cpu/{i}', SPIN, None)).cpu_s
-            for i in range(num_runs)]
+    for i in range(num_runs):
+      used['cpu_spread'].append(
+          sandbox.run(types.Job(f'cpu/{i}', SPIN, None)).cpu_s)
+      done = subprocess.run([sys.executable, '-S', '-c', plain], check=True,
+                            capture_output=True, text=True)
+      used['cpu_spread_plain'].append(float(done.stdout))
   finally:
     neighbour.kill()
     neighbour.wait()
-  low, middle, high = np.quantile(used, (0.05, 0.5, 0.95))
+  return {name: round(_spread(seconds), 4) for name, seconds in used.items()}
+
+
+def _spread(values: list[float]) -> float:
+  low, middle, high = np.quantile(values, (0.05, 0.5, 0.95))
   return float((high - low) / middle)
 
 
@@ -286,7 +300,7 @@ def measure(args: argparse.Namespace) -> Iterator[dict[str, Any]]:
     worst = max(deadline_error_s(sandbox, 8) for _ in range(1 if quick else 5))
     yield {'deadline_error_s': round(worst, 3)}
   with sandboxes(args.backend, 1, timeout_s=60) as sandbox:
-    yield {'cpu_spread': round(cpu_spread(sandbox, 10 if quick else 50), 4)}
+    yield cpu_spread(sandbox, 10 if quick else 50)
 
 
 def main() -> None:
