@@ -41,7 +41,9 @@ def main(_) -> None:
   os.environ.setdefault('TRANSFORMERS_NO_ADVISORY_WARNINGS', '1')
   _listen_for_sigterm()
   if not _DEBUG.value:
+    # What fails in a thread, a library's too, is raised in the loop as well.
     threading.excepthook = _tell
+    logging.get_absl_logger().addFilter(lambda record: not record.exc_info)
   # Here, so that a mistyped flag is answered before JAX has loaded.
   from ace_jax import modes
 
@@ -86,7 +88,7 @@ def _listen_for_sigterm() -> None:
 
 
 def _tell(error: threading.ExceptHookArgs) -> None:
-  """What ends a thread reaches the loop: here a line of it is enough."""
+  """One line for what ended a thread."""
   logging.warning('thread %s: %r', error.thread and error.thread.name,
                   error.exc_value)
 

@@ -20,7 +20,7 @@ def test_per_minute_counts_what_ended():
   assert 0.5 * 4800 < found <= 4800
 
 
-@pytest.fixture(scope='module')
+@pytest.fixture
 def sandbox():
   with LocalSandbox(SandboxSpec(timeout_s=1), num_slots=2) as made:
     yield made
