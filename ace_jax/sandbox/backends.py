@@ -29,9 +29,14 @@ def make(
   """The sandbox that `config.sandbox` asks for.
 
   Raises:
-    ValueError: there is no such backend.
+    ValueError: there is no such backend, or it has no GPUs.
     SandboxError: this machine cannot give it.
   """
+  if config.gpus and config.backend != 'docker':
+    raise ValueError(
+        f'sandbox.gpus={tuple(config.gpus)} is for sandbox.backend=docker, not '
+        f'{config.backend}: leave it empty'
+    )
   shared = dict(
       num_slots=config.num_slots, reserved_cores=config.reserved_cores
   )

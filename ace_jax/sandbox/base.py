@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from ace_jax import types
@@ -70,13 +70,29 @@ def failed(error: str, *, backend: str, level: str) -> types.Execution:
       backend=backend, level=level, error=error)
 
 
+def out_of_memory(spec: SandboxSpec, duration_s: float, *, backend: str,
+                  level: str, pinned: bool) -> types.Execution:
+  """A run whose supervisor the kernel killed with it, for memory."""
+  return types.Execution(
+      status=types.Status.OOM, duration_s=duration_s, cpu_s=0.0,
+      peak_memory_mb=float(spec.memory_mb), exit_code=None, stdout='',
+      stderr='', files={}, backend=backend, level=level, limit='memory',
+      pinned=pinned)
+
+
+def never() -> bool:
+  """The answer of who does not cancel."""
+  return False
+
+
 class Sandbox(Protocol):
   """Runs jobs, each in a sandbox of its own that is used once."""
 
   backend: str  # local | docker | ray
   level: str  # L3 | L2 | L1 | container
 
-  def run(self, job: types.Job) -> types.Execution:
+  def run(self, job: types.Job, is_cancelled: Callable[[], bool] = never
+          ) -> types.Execution:
     """Blocks until the sandbox of the job is empty. Thread-safe.
 
     The program runs as `program.py` in an empty working directory with the
@@ -85,7 +101,10 @@ class Sandbox(Protocol):
     at most 1 MiB; links, directories and special files are left out.
 
     Whatever the program does is in the Execution; so is a failure of our own
-    machinery, as infra_error.
+    machinery, as infra_error, and so ends a run that is cancelled.
+
+    `is_cancelled` is asked once `cancel` would find the run, so that who
+    makes it true and then calls `cancel` is always heard.
 
     Raises:
       ValueError: the job itself is impossible.
@@ -95,7 +114,9 @@ class Sandbox(Protocol):
     """Says that `job` will be run before long, so as to prepare for it."""
 
   def cancel(self, key: str) -> None:
-    """Has the run of the job with this key, if there is one, fail at once."""
+    """Ends the run of the job with this key, if there is one, and expects
+    none any more.
+    """
 
   def close(self) -> None:
     """Kills what still runs. Running it twice is harmless."""

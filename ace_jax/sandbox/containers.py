@@ -10,6 +10,7 @@ import pathlib
 import socket
 import struct
 import threading
+import time
 from typing import Any
 
 import docker
@@ -42,6 +43,8 @@ class Container:
     self.name: str = options['name']
     self._api, self._options = client.api, options
     self.id: str | None = None
+    self.version: str | None = None  # of the image, see image.py
+    self._handed_over = 0.0  # by the wall clock, as the daemon's events are
     self._stream: Stream | None = None
     self._created = threading.Event()  # or not to be created
     self._made = workers.submit(self._make)
@@ -56,18 +59,34 @@ class Container:
     self._stream = Stream(attached)
     self._api.start(self.id)
     self._stream.settimeout(_READY_S)
-    wire.receive(self._stream)
+    hello, _ = wire.receive(self._stream)
+    self.version = hello['version']
 
   def wait(self) -> None:
     """Until it is ready."""
-    self._made.result()
+    try:
+      self._made.result()
+    except concurrent.futures.CancelledError:
+      raise ConnectionError('the container was called off') from None
 
   def answer(self, header: dict[str, Any], source: bytes
              ) -> tuple[dict[str, Any], list[bytes]]:
     """Runs the one job that it is for."""
     self._stream.settimeout(header['setup']['timeout_s'] + _GRACE_S)
+    self._handed_over = time.time()
     wire.send(self._stream, header, source)
     return wire.receive(self._stream)
+
+  def ran_out_of_memory(self) -> bool:
+    """Whether, since the job was handed over, the kernel has killed in it for
+    memory: PID 1 too, perhaps, which then does not answer. Takes 2 s.
+    """
+    with contextlib.suppress(*TROUBLE):
+      found = self._handed_over and next(self._api.events(
+          since=int(self._handed_over), until=int(time.time()) + 2,
+          filters={'container': self.id, 'event': 'oom'}, decode=True), None)
+      return bool(found)
+    return False
 
   def close(self) -> None:
     """Removes it, with all that runs in it. Never raises."""

@@ -21,6 +21,7 @@ import pathlib
 import secrets
 import threading
 import time
+from collections.abc import Callable
 from typing import Any
 
 import docker
@@ -85,7 +86,7 @@ class DockerSandbox:
     self._expected: dict[str, str | None] = {}  # a job's key → its data
     self._last: str | None = None
     self._running: dict[str, containers.Container] = {}  # by the job's key
-    self._names: set[str] = set()  # of all that we know of
+    self._known: dict[str, containers.Container] = {}  # all, by their names
     self._closed = False
     # Apart, so that no removal waits for a container that is being made.
     self._makers, self._removers = (
@@ -105,6 +106,10 @@ class DockerSandbox:
         self._remove(first)
     except containers.TROUBLE as error:
       raise base.SandboxError(f'docker: {error}') from error
+    if first.version != image.version(made):
+      raise base.SandboxError(
+          f'docker: {image_name} was made by another version of this sandbox: '
+          'build it again, see docker/Dockerfile')
 
   def _find_image(self, name: str, made: runtime.Runtime) -> str:
     if name:
@@ -121,7 +126,7 @@ class DockerSandbox:
     """The ids of the containers that wait for a program."""
     with self._lock:
       stock = list(self._stock)
-    return [prepared.id for prepared in stock if prepared.id is not None]
+    return [prepared.id for prepared in stock if prepared.id]
 
   # --- Runs --------------------------------------------------------------
 
@@ -139,30 +144,40 @@ class DockerSandbox:
     if prepared is not None:
       prepared.close()
 
-  def run(self, job: types.Job) -> types.Execution:
+  def run(self, job: types.Job,
+          is_cancelled: Callable[[], bool] = base.never) -> types.Execution:
     """See base.Sandbox."""
     public_dir = _resolved(job.public_dir)
     slot = self._take_slot()
     with self._lock:
       self._expected.pop(job.key, None)
-    prepared = None
+      self._last = public_dir
+    begun = time.monotonic()
     try:
-      prepared = self._running[job.key] = self._take(public_dir, slot)
+      prepared = self._ready(job.key, public_dir, slot, is_cancelled)
       self._refill()
+      header = dict(
+          seed=job.seed, cores=sorted(self.cores.of(slot)),
+          threads=self.cores.threads, data=public_dir is not None,
+          setup=dataclasses.asdict(self.spec))
+      begun = time.monotonic()
       reply, blobs = prepared.answer(
-          dict(seed=job.seed, cores=sorted(self.cores.of(slot)),
-               threads=self.cores.threads, data=public_dir is not None,
-               setup=dataclasses.asdict(self.spec)),
-          job.program.encode('utf-8', 'surrogatepass'))
+          header, job.program.encode('utf-8', 'surrogatepass'))
       return base.execution(
           reply, blobs, backend=self.backend, level=self.level,
           pinned=self.cores.pinned)
     except containers.TROUBLE as error:
+      # Perhaps PID 1 is silent because the program took all memory.
+      if (isinstance(error, EOFError) and not is_cancelled()
+          and self._running[job.key].ran_out_of_memory()):
+        return base.out_of_memory(
+            self.spec, time.monotonic() - begun, backend=self.backend,
+            level=self.level, pinned=self.cores.pinned)
       return base.failed(
           f'{type(error).__name__}: {error}', backend=self.backend,
           level=self.level)
     finally:
-      self._running.pop(job.key, None)
+      prepared = self._running.pop(job.key, None)
       with self._lock:
         self._free.append(slot)
         self._lock.notify()
@@ -178,38 +193,32 @@ class DockerSandbox:
 
   # --- The stock ---------------------------------------------------------
 
-  def _take(self, public_dir: str | None, slot: int) -> containers.Container:
-    """A container for the data, ready or about to be."""
-    gpu = self._gpu(slot)
-    with self._lock:
-      self._last = public_dir
-      for prepared in self._stock:
-        if (prepared.public_dir, prepared.gpu) == (public_dir, gpu):
-          self._stock.remove(prepared)
-          break
-      else:
-        prepared = None
-    if prepared is not None:
-      with contextlib.suppress(*containers.TROUBLE):
-        prepared.wait()
-        return prepared
-      self._remove(prepared)
-    return self._patiently(public_dir, slot)
-
-  def _patiently(self, public_dir: str | None, slot: int
-                 ) -> containers.Container:
-    """Makes one now, waiting for a daemon that is away."""
+  def _ready(self, key: str, public_dir: str | None, slot: int,
+             is_cancelled: Callable[[], bool]) -> containers.Container:
+    """A container for a run, which waits for a daemon that is away."""
     deadline = time.monotonic() + self._patience_s
     while True:
-      made = self._prepare(public_dir, slot)
+      prepared = self._running[key] = self._take(public_dir, slot)
       try:
-        made.wait()
-        return made
+        if is_cancelled():
+          raise ConnectionError('the run was cancelled')
+        prepared.wait()
+        return prepared
       except containers.TROUBLE:
-        self._remove(made)
-        if time.monotonic() > deadline or self._closed:
+        if time.monotonic() > deadline or self._closed or is_cancelled():
           raise
+        self._remove(prepared)
       time.sleep(0.5)
+
+  def _take(self, public_dir: str | None, slot: int) -> containers.Container:
+    """One of the stock, or a new one; ready or about to be."""
+    wanted = (public_dir, self._gpu(slot))
+    with self._lock:
+      for prepared in self._stock:
+        if (prepared.public_dir, prepared.gpu) == wanted:
+          self._stock.remove(prepared)
+          return prepared
+    return self._prepare(public_dir, slot)
 
   def _refill(self) -> None:
     """Prepares what the next runs will need, and drops what they will not."""
@@ -239,14 +248,17 @@ class DockerSandbox:
     """Begins to make a container."""
     gpu = self._gpu(slot)
     name = f'ace_jax-{secrets.token_hex(8)}'
-    self._names.add(name)
     options = self._options(public_dir, gpu) | {'name': name}
-    return containers.Container(
-        self._client, options, public_dir, gpu, self._makers)
+    with self._lock:
+      if self._closed:  # `close` would not know of it
+        raise ConnectionError('the sandbox is closed')
+      self._known[name] = made = containers.Container(
+          self._client, options, public_dir, gpu, self._makers)
+    return made
 
   def _remove(self, prepared: containers.Container) -> None:
     prepared.close()
-    self._names.discard(prepared.name)
+    self._known.pop(prepared.name, None)
     self._sweep()
 
   def _sweep(self) -> None:
@@ -254,7 +266,7 @@ class DockerSandbox:
     label = f'{containers.SANDBOX}={self.id}'
     with contextlib.suppress(*containers.TROUBLE):
       for found in containers.listed(self._client, label):
-        if found['Names'][0].lstrip('/') not in self._names:
+        if found['Names'][0].lstrip('/') not in self._known:
           containers.remove(self._client.api, found['Id'])
 
   def _options(self, public_dir: str | None, gpu: str | None
@@ -309,14 +321,15 @@ class DockerSandbox:
       if self._closed:
         return
       self._closed = True
-      stock, self._stock = self._stock, []
+      self._stock.clear()
       self._lock.notify_all()
-    for prepared in stock:
-      prepared.close()
-    self._names.clear()
-    self._sweep()
+    # No others are made from now on.
+    list(self._removers.map(containers.Container.close,
+                            list(self._known.values())))
     for workers in (self._makers, self._removers):
       workers.shutdown(wait=True)
+    self._known.clear()
+    self._sweep()
     self._client.close()
     self.cores.close()
 

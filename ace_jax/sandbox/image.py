@@ -16,6 +16,7 @@ import docker
 
 from ace_jax.sandbox import runtime as runtime_lib
 from ace_jax.sandbox import spawner
+from ace_jax.sandbox.spawner import container
 
 REPOSITORY = 'ace_jax-sandbox'
 OURS = '/opt/ace_jax'  # where the spawner package lies in an image
@@ -24,17 +25,17 @@ _SPAWNER = pathlib.Path(spawner.__file__).parent
 
 def ensure(client: docker.DockerClient, runtime: runtime_lib.Runtime) -> str:
   """The id of the image for a runtime, imported if it is not there."""
-  tag = f'{REPOSITORY}:{_digest(runtime)}'
+  tag = f'{REPOSITORY}:{version(runtime)}'
   try:
     return client.images.get(tag).id
   except docker.errors.ImageNotFound:
     pass
   with tempfile.NamedTemporaryFile(suffix='.tar') as file:
     write(runtime, pathlib.Path(file.name))
-    repository, _, version = tag.partition(':')
+    repository, _, name = tag.partition(':')
     client.api.import_image_from_file(
-        file.name, repository=repository, tag=version,
-        changes=[f'LABEL {REPOSITORY}={version}'])
+        file.name, repository=repository, tag=name,
+        changes=[f'LABEL {REPOSITORY}={name}'])
   return client.images.get(tag).id
 
 
@@ -53,18 +54,17 @@ def write(runtime: runtime_lib.Runtime, path: pathlib.Path) -> None:
     for source in _sources():
       tar.add(source, f'{OURS.lstrip("/")}/spawner/{source.name}',
               filter=_owned_by_root)
-    # Whoever reads an image should find out which interpreter is meant.
-    place = str(runtime.python).encode()
-    info = tarfile.TarInfo(f'{OURS.lstrip("/")}/python')
-    info.size, info.mode = len(place), 0o644
-    tar.addfile(info, io.BytesIO(place))
+    text = version(runtime).encode()
+    info = tarfile.TarInfo(f'{OURS.lstrip("/")}/{container.VERSION}')
+    info.size, info.mode = len(text), 0o644
+    tar.addfile(info, io.BytesIO(text))
 
 
 def _sources() -> list[pathlib.Path]:
   return sorted(_SPAWNER.glob('*.py'))
 
 
-def _digest(runtime: runtime_lib.Runtime) -> str:
+def version(runtime: runtime_lib.Runtime) -> str:
   """Changes with all that is in the image."""
   digest = hashlib.sha256(runtime.path.name.encode())
   for source in _sources():

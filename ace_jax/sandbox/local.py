@@ -26,6 +26,7 @@ import shutil
 import socket
 import subprocess
 import threading
+from collections.abc import Callable
 from typing import Any
 
 from ace_jax import types
@@ -118,7 +119,8 @@ class LocalSandbox:
     return dict(setup=setup, levels=levels, cgroups=use_cgroups,
                 python=str(self._runtime.python))
 
-  def run(self, job: types.Job) -> types.Execution:
+  def run(self, job: types.Job,
+          is_cancelled: Callable[[], bool] = base.never) -> types.Execution:
     """See base.Sandbox."""
     public_dir = None
     if job.public_dir is not None:
@@ -133,6 +135,8 @@ class LocalSandbox:
     try:
       with self._start(slot) as sock:
         self._running[job.key] = sock
+        if is_cancelled():
+          raise ConnectionError('the run was cancelled')
         wire.send(sock, header, source)
         reply, blobs = wire.receive(sock)
       return base.execution(reply, blobs, backend=self.backend,

@@ -64,10 +64,10 @@ class Pool:
       self._check()
       if self.num_pending >= self._max_queued:
         raise queue.Full(f'{self.num_pending} jobs are in the pool')
+      self._sandbox.expect(job)  # before it can be run: then no one does
       self.num_pending += 1
       self._queued.append(job)
       self._changed.notify_all()
-    self._sandbox.expect(job)
 
   def take(self, timeout_s: float | None = None) -> tuple[types.Job, Any]:
     """The next (job, execution) to have finished, or (job, finish(…)).
@@ -109,23 +109,19 @@ class Pool:
       self._done, done = _without(self._done, keys, lambda pair: pair[0].key)
       running = keys & self._running - self._cancelled
       self._cancelled |= running
-      self.num_pending -= queued + done + len(running)
+      found = len(queued) + len(done) + len(running)
+      self.num_pending -= found
       self._changed.notify_all()
-    for key in running:
+    for key in (*running, *(job.key for job in queued)):
       self._sandbox.cancel(key)
-    return queued + done + len(running)
+    return found
 
-  def close(self, grace_s: float = 0.0) -> None:
-    """Drops what is queued, closes the sandbox, ends the workers.
-
-    What runs may finish within `grace_s`; its results are dropped too, but
-    nothing of it is cut off in the middle.
-    """
+  def close(self) -> None:
+    """Drops what is queued, closes the sandbox, ends the workers."""
     with self._changed:
       self._closed = True
       self._queued.clear()
       self._changed.notify_all()
-      self._changed.wait_for(lambda: not self._running, grace_s)
     self._sandbox.close()
     for thread in self._threads:
       thread.join(timeout=10.0)
@@ -181,18 +177,22 @@ class Pool:
 
   def _retried(self, job: types.Job) -> types.Execution:
     for _ in range(self._max_infra_retries):
-      execution = self._sandbox.run(job)
+      execution = self._run_once(job)
       if (execution.status != types.Status.INFRA_ERROR
           or self._dropped(job)):
         return execution
       with self._changed:
         self.num_infra_retries += 1
-    return self._sandbox.run(job)
+    return self._run_once(job)
+
+  def _run_once(self, job: types.Job) -> types.Execution:
+    return self._sandbox.run(job, lambda: self._dropped(job))
 
 
 def _without(items: Iterable[T], keys: set[str], key_of: Callable[[T], str]
-             ) -> tuple[collections.deque[T], int]:
-  """The items whose keys are not named, and how many were."""
-  items = list(items)
-  kept = collections.deque(i for i in items if key_of(i) not in keys)
-  return kept, len(items) - len(kept)
+             ) -> tuple[collections.deque[T], list[T]]:
+  """The items whose keys are not named, and those whose are."""
+  kept, named = collections.deque(), []
+  for item in items:
+    (named if key_of(item) in keys else kept).append(item)
+  return kept, named

@@ -1,6 +1,6 @@
 """Sandboxes on the nodes of a Ray cluster, for those who outgrow a machine.
 
-Each slot is an actor that declares the cores, memory and GPU of one run, so
+Each slot is an actor that declares the cores and the memory of one run, so
 that Ray places it, and holds a sandbox of the local or the docker backend.
 When its node is lost the run is an infra_error, which the pool repeats, and
 Ray places the next actor of the slot elsewhere. Public data that a node does
@@ -17,11 +17,13 @@ import io
 import os
 import pathlib
 import queue
+import shutil
 import signal
 import socket
 import tarfile
 import tempfile
 import threading
+from collections.abc import Callable
 from typing import Any
 
 import ray
@@ -32,12 +34,15 @@ from ace_jax.sandbox import backends, base
 _CONNECT_S = 10.0
 _PLACE_S = 180.0  # for a node to have room and to start a sandbox
 _GRACE_S = 60.0  # beyond the deadline
+_LEAVE_S = 5.0  # for actors to tidy up
+_DATA = 'ace_jax-data-'
 
 
 class _Slot:
   """On a node: one sandbox with one slot."""
 
   def __init__(self, spec: base.SandboxSpec, options: dict[str, Any]):
+    _sweep()
     self._sandbox = backends.make(backends.options(**options), spec)
     self._unpacked: dict[str, tempfile.TemporaryDirectory] = {}
 
@@ -53,12 +58,20 @@ class _Slot:
   def _unpack(self, job: types.Job, data: ray.ObjectRef) -> pathlib.Path:
     key = str(job.public_dir)
     if key not in self._unpacked:
-      folder = tempfile.TemporaryDirectory(prefix='ace_jax-data-')
+      folder = tempfile.TemporaryDirectory(prefix=f'{_DATA}{os.getpid()}-')
       os.chmod(folder.name, 0o755)
       with tarfile.open(fileobj=io.BytesIO(ray.get(data))) as tar:
         tar.extractall(folder.name, filter='data')
       self._unpacked[key] = folder
     return pathlib.Path(self._unpacked[key].name)
+
+
+def _sweep() -> None:
+  """Removes the data of actors that were killed."""
+  for path in pathlib.Path(tempfile.gettempdir()).glob(f'{_DATA}*'):
+    pid = path.name.removeprefix(_DATA).partition('-')[0]
+    if not os.path.exists(f'/proc/{pid}'):
+      shutil.rmtree(path, ignore_errors=True)
 
 
 class RaySandbox:
@@ -113,15 +126,21 @@ class RaySandbox:
   def expect(self, job: types.Job) -> None:
     """See base.Sandbox. The actors are all the preparation there is."""
 
-  def run(self, job: types.Job) -> types.Execution:
+  def run(self, job: types.Job,
+          is_cancelled: Callable[[], bool] = base.never) -> types.Execution:
     """See base.Sandbox."""
     data = self._put(job.public_dir)
     slot = self._take_slot()
     try:
-      if self._actors[slot] is None:
+      is_new = self._actors[slot] is None
+      if is_new:
         self._actors[slot] = self._place()
-        ray.get(self._actors[slot].describe.remote(), timeout=_PLACE_S)
       actor = self._running[job.key] = self._actors[slot]
+      if is_cancelled():
+        return base.failed('the run was cancelled', backend=self.backend,
+                           level=self.level)
+      if is_new:
+        ray.get(actor.describe.remote(), timeout=_PLACE_S)
       execution = ray.get(actor.run.remote(job, data),
                           timeout=self.spec.timeout_s + _GRACE_S)
       return dataclasses.replace(execution, backend=self.backend)
@@ -170,6 +189,9 @@ class RaySandbox:
     if self._closed:
       return
     self._closed = True
+    # An actor that is killed leaves the data that it has unpacked.
+    if leaving := [a.__ray_terminate__.remote() for a in self._actors if a]:
+      ray.wait(leaving, num_returns=len(leaving), timeout=_LEAVE_S)
     for slot in range(self.num_slots):
       self._drop(slot)
     if self._ours:

@@ -41,6 +41,12 @@ def test_docker_has_as_many_gpus_as_slots(config):
     backends.make(config, SandboxSpec())
 
 
+def test_a_backend_without_gpus_says_so(config):
+  config.gpus = ('0', '1')
+  with pytest.raises(ValueError, match='gpus.* is for sandbox.backend=docker'):
+    backends.make(config, SandboxSpec())
+
+
 def test_docker_makes_one_with_the_configs_keys(config, docker_daemon):
   config.backend = 'docker'
   with backends.make(config, SandboxSpec()) as sandbox:

@@ -33,7 +33,8 @@ from ace_jax.envs.mle import grader
 grader.main()
 """
 _ENVIRONMENT = {'LC_ALL': 'C.UTF-8', 'OMP_NUM_THREADS': '1',
-                'OPENBLAS_NUM_THREADS': '1'}
+                'OPENBLAS_NUM_THREADS': '1',
+                'JOBLIB_MULTIPROCESSING': '0'}
 _LIMITS = {resource.RLIMIT_CORE: 0, resource.RLIMIT_FSIZE: 0,
            resource.RLIMIT_NOFILE: 64, resource.RLIMIT_AS: 4 << 30}
 MAX_SENT = (8 << 20) + 1  # one byte past what the grader accepts

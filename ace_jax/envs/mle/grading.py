@@ -25,6 +25,8 @@ MAX_BYTES = 8 << 20
 SUM_TOLERANCE = 1e-3  # of a row of probabilities
 COPIED = 'the submission has labels that only a copy of the answers has'
 
+TOO_LARGE = 'some predictions are so large that they have no finite score'
+
 
 class Answers(NamedTuple):
   ids: tuple[str, ...]  # [N]
@@ -59,7 +61,10 @@ def grade(task: Task, submission: bytes | None, rows: str = 'reward') -> Grade:
   if canary.p_value(answers.target, predictions, answers.is_canary,
                     answers.classes) < canary.MAX_P:
     return Grade(valid=False, error=COPIED, rows=rows)
-  score = score_predictions(task, answers, predictions, rows)
+  with np.errstate(over='ignore'):
+    score = score_predictions(task, answers, predictions, rows)
+  if not math.isfinite(score):
+    return Grade(valid=False, error=TOO_LARGE, rows=rows)
   scores, lower = task.leaderboard[rows], task.lower_is_better
   return Grade(
       valid=True, score=score, rows=rows,

@@ -41,7 +41,9 @@ def limit(setup: Setup, *, num_others: int) -> None:
   if setup.level != 'container':
     limits[resource.RLIMIT_NPROC] = setup.max_processes + num_others
   if setup.level != 'container' and setup.cgroup is None:
-    # Between two looks of the watchdog.
+    # Between two looks of the watchdog, which does not see what the kernel
+    # keeps for a program: the data in its pipes and sockets.
+    limits[resource.RLIMIT_NOFILE] = 64
     limits[resource.RLIMIT_DATA] = int(
         2 * setup.memory_mb + 512 + setup.template_mb) * _MIB
   for kind, value in limits.items():

@@ -5,7 +5,7 @@ cannot reach although both have the same uid: no signal that it has no handler
 for is delivered to the PID 1 of a namespace from within, and what is not
 dumpable is closed to ptrace and in /proc. The walls are the container's.
 
-It speaks through standard input and output (see wire.py): {'ready'}, then a
+It speaks through standard input and output (see wire.py): {'version'}, then a
 job with {'setup', 'seed', 'cores', 'threads', 'data'} and the source, then the
 reply.
 """
@@ -25,6 +25,7 @@ from .setup import Setup
 
 HOME = tree.HOME
 DATA = '/home/data'
+VERSION = 'version'  # a file beside this package: of what the image was made
 WRITABLE = (HOME, '/tmp', '/dev/shm')  # a file system of limited size each
 _MIB = 1 << 20
 
@@ -36,7 +37,8 @@ def main() -> NoReturn:
   linux.set_dumpable(False)
   stream = _Standard()
   template.warm()
-  wire.send(stream, {'ready': True})
+  version = pathlib.Path(__file__).parents[1] / VERSION
+  wire.send(stream, {'version': version.read_text()})
   with contextlib.suppress(EOFError):
     header, (source,) = wire.receive(stream)
     setup = Setup(**header['setup'], level='container')
@@ -133,17 +135,20 @@ class _Meter:
     self._memory = root if self._v2 else root / 'memory'
     self._cpu = root if self._v2 else root / 'cpuacct'
     self._peak_mb = 0.0
-    self._used_mb, self._used_s = self._mapped_mb(), self._total_s()
+    self._used_mb, self._used_s = self._held_mb(), self._total_s()
 
-  def _mapped_mb(self) -> float:
-    """Memory and files in memory, without caches that can be dropped."""
-    names = ('anon', 'shmem') if self._v2 else ('total_rss', 'total_shmem')
+  def _held_mb(self) -> float:
+    """All that is charged, what the kernel keeps for the program included,
+    without the caches of files on disk, which can be dropped.
+    """
+    name = 'memory.current' if self._v2 else 'memory.usage_in_bytes'
+    total = int((self._memory / name).read_text())
     stat = _keyed(self._memory / 'memory.stat')
-    if names[1] in stat:
-      return sum(stat[name] for name in names) / _MIB
-    # Version 1 counts files in memory as cache, and no others are written.
-    return (stat['total_rss'] + stat['total_cache']
-            - stat['total_inactive_file'] - stat['total_active_file']) / _MIB
+    if not self._v2:
+      return (total - stat['total_inactive_file']
+              - stat['total_active_file']) / _MIB
+    return (total - stat['inactive_file'] - stat['active_file']
+            - stat['slab_reclaimable']) / _MIB
 
   def _total_s(self) -> float:
     if self._v2:
@@ -151,7 +156,7 @@ class _Meter:
     return int((self._cpu / 'cpuacct.usage').read_text()) / 1e9
 
   def sample(self) -> None:
-    self._peak_mb = max(self._peak_mb, self._mapped_mb() - self._used_mb)
+    self._peak_mb = max(self._peak_mb, self._held_mb() - self._used_mb)
 
   def cpu_s(self) -> float:
     return self._total_s() - self._used_s

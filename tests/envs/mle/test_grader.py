@@ -178,6 +178,15 @@ def test_values(load, cell, words):
   assert words in error(load('quakes'), spoilt(load('quakes'), 3, 1, cell))
 
 
+@pytest.mark.parametrize('cell', ['1e200', '-1e308'])
+def test_predictions_too_large_to_score_are_invalid(load, cell):
+  """An infinite score would be no reward, and no policy's gradient."""
+  task = load('computers')
+  table = truth(task)
+  table[1:] = [[i, cell] for i, _ in table[1:]]
+  assert 'no finite score' in error(task, to_bytes(table))
+
+
 @pytest.mark.parametrize('cell', ['', '11', 'nan', '3.5'])
 def test_labels(load, cell):
   text = error(load('digits'), spoilt(load('digits'), 3, 1, cell))
