@@ -65,6 +65,11 @@ class _Slot:
       self._unpacked[key] = folder
     return pathlib.Path(self._unpacked[key].name)
 
+  def close(self) -> None:
+    self._sandbox.close()
+    for folder in self._unpacked.values():
+      folder.cleanup()
+
 
 def _sweep() -> None:
   """Removes the data of actors that were killed."""
@@ -190,7 +195,7 @@ class RaySandbox:
       return
     self._closed = True
     # An actor that is killed leaves the data that it has unpacked.
-    if leaving := [a.__ray_terminate__.remote() for a in self._actors if a]:
+    if leaving := [actor.close.remote() for actor in self._actors if actor]:
       ray.wait(leaving, num_returns=len(leaving), timeout=_LEAVE_S)
     for slot in range(self.num_slots):
       self._drop(slot)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import pathlib
+import shutil
+import tempfile
 import threading
 import time
 
@@ -17,9 +20,17 @@ cluster_utils = pytest.importorskip('ray.cluster_utils')
 NODE = dict(backend='local')
 
 
-@pytest.fixture
+def test_no_cluster_is_one_clear_line():  # before there is one
+  from ace_jax.sandbox.ray import RaySandbox
+  with pytest.raises(SandboxError, match='ray: .*refused'):
+    RaySandbox(SandboxSpec(), address='127.0.0.1:1', node=NODE)
+
+
+@pytest.fixture(scope='module')
 def cluster():
-  """A head without cores, and two nodes with two each."""
+  """A head without cores, and two nodes with two each, of which the last
+  test takes one away.
+  """
   made = cluster_utils.Cluster(initialize_head=True, head_node_args=dict(
       num_cpus=0, object_store_memory=100 << 20))
   nodes = [made.add_node(num_cpus=2, object_store_memory=100 << 20)
@@ -59,19 +70,20 @@ def test_data_that_a_node_does_not_have_travel(sandbox, public_dir):
     assert slot.run(job, data).stdout == 'id,x\n1,2\n\n'
 
 
-def test_a_lost_node_loses_and_doubles_nothing(cluster, sandbox):
-  made, nodes = cluster
-  program = 'import time; time.sleep(.4); print(6 * 7)'
-  with Pool(sandbox, num_slots=3) as pool:
-    for i in range(24):
-      pool.submit(types.Job(str(i), program, None))
-    ended = [pool.take(120) for _ in range(6)]
-    made.remove_node(nodes[0], allow_graceful=False)
-    ended += [pool.take(180) for _ in range(18)]
-    assert pool.num_pending == 0
-    assert pool.num_infra_retries > 0
-  assert sorted(int(job.key) for job, _ in ended) == list(range(24))
-  assert {(e.status, e.stdout) for _, e in ended} == {(Status.OK, '42\n')}
+def test_unpacked_data_go_with_the_sandbox(cluster, public_dir):
+  from ace_jax.sandbox import ray as ray_sandbox
+  tmp = pathlib.Path(tempfile.gettempdir())
+  unpacked = lambda: set(tmp.glob(f'{ray_sandbox._DATA}*'))  # noqa: E731
+  (tmp / f'{ray_sandbox._DATA}{2**22 + 1}-killed').mkdir()  # no such process
+  before = unpacked()
+  with ray_sandbox.RaySandbox(SandboxSpec(), node=NODE) as made:
+    assert len(before - unpacked()) == 1
+    data = made._put(public_dir)
+    job = types.Job('a', 'print(open("data/train.csv").read())', public_dir)
+    shutil.rmtree(public_dir)
+    ray.get(made._actors[0].run.remote(job, data))
+    assert unpacked() - before
+  assert not unpacked() - before
 
 
 def test_a_run_can_be_cancelled(sandbox):
@@ -86,7 +98,16 @@ def test_a_run_can_be_cancelled(sandbox):
   assert sandbox.run(types.Job('b', 'print(1)', None)).stdout == '1\n'
 
 
-def test_no_cluster_is_one_clear_line():
-  from ace_jax.sandbox.ray import RaySandbox
-  with pytest.raises(SandboxError, match='ray: .*refused'):
-    RaySandbox(SandboxSpec(), address='127.0.0.1:1', node=NODE)
+def test_a_lost_node_loses_and_doubles_nothing(cluster, sandbox):
+  made, nodes = cluster
+  program = 'import time; time.sleep(.4); print(6 * 7)'
+  with Pool(sandbox, num_slots=3) as pool:
+    for i in range(24):
+      pool.submit(types.Job(str(i), program, None))
+    ended = [pool.take(120) for _ in range(6)]
+    made.remove_node(nodes[0], allow_graceful=False)
+    ended += [pool.take(180) for _ in range(18)]
+    assert pool.num_pending == 0
+    assert pool.num_infra_retries > 0
+  assert sorted(int(job.key) for job, _ in ended) == list(range(24))
+  assert {(e.status, e.stdout) for _, e in ended} == {(Status.OK, '42\n')}
