@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import pathlib
+import threading
 import time
 
+import bystander
 import coverage
 import kinds
 import leftovers
@@ -13,6 +15,10 @@ import spawner_lines
 
 from ace_jax import types
 from ace_jax.sandbox import SandboxError
+from ace_jax.types import Status
+
+VICTIM_S = 3.0
+_CLOCK = 'import sys, time; print(time.monotonic(), file=sys.stderr)\n'
 
 
 @pytest.fixture(scope='session', autouse=True)
@@ -52,12 +58,9 @@ def public_dir(tmp_path) -> pathlib.Path:
 def run(sandbox, public_dir):
   """Runs a program and asserts that nothing of it stays behind."""
 
-  def run_one(program: str, seed: int = 0, data: bool = True,
-              settle: bool = True):
+  def run_one(program: str, seed: int = 0, data: bool = True):
     job = types.Job('test', program, public_dir if data else None, seed)
     execution = sandbox.run(job)
-    if not settle:  # others run too
-      return execution
     deadline = time.monotonic() + 1.0
     while (left := leftovers.of(sandbox)) and time.monotonic() < deadline:
       time.sleep(0.01)
@@ -65,3 +68,69 @@ def run(sandbox, public_dir):
     return execution
 
   return run_one
+
+
+@pytest.fixture
+def attack(run, sandbox, public_dir):
+  """Runs a program while a bystander's runs go on in the other slot.
+
+  Asserts that these notice nothing, and that nothing of any stays behind.
+  """
+
+  def run_beside(program: str, data: bool = False):
+    stop, seen = threading.Event(), []
+
+    def work():
+      while not stop.is_set() or not seen:
+        seen.append(sandbox.run(types.Job('by', bystander.PROGRAM, None)))
+        stop.wait(0.5)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    try:
+      execution = sandbox.run(
+          types.Job('test', program, public_dir if data else None))
+    finally:
+      stop.set()
+      thread.join(60)
+    run('', data=False)  # now that nothing else runs: nothing is left
+    for other in seen:
+      assert other.status == Status.OK, other
+      assert other.stdout == bystander.USUAL
+    return execution
+
+  return run_beside
+
+
+@pytest.fixture
+def attack_on(run, sandbox):
+  """(victim, program) → their executions, the second's within the first's.
+
+  The victim sleeps at its end; that the program ran meanwhile is asserted by
+  the clock that both print.
+  """
+
+  def run_both(victim: str, program: str):
+    jobs = [
+        types.Job('victim', f'{victim}\n{_CLOCK}time.sleep({VICTIM_S})\n'
+                  + _CLOCK, None),
+        types.Job('attack', f'{_CLOCK}{program}\n{_CLOCK}', None)]
+    for job in jobs:
+      sandbox.expect(job)
+    for prepared in list(getattr(sandbox, '_stock', ())):
+      prepared.wait()  # a container takes seconds
+    ended = []
+    thread = threading.Thread(target=lambda: ended.append(
+        sandbox.run(jobs[0])))
+    thread.start()
+    time.sleep(0.5)
+    execution = sandbox.run(jobs[1])
+    thread.join(60)
+    run('', data=False)
+    assert ended[0].status == Status.OK, ended[0]
+    begun, end = map(float, ended[0].stderr.split())
+    times = [float(word) for word in execution.stderr.split()]
+    assert begun < times[0] and times[-1] < end
+    return ended[0], execution
+
+  return run_both

@@ -1,6 +1,7 @@
 """What every backend and level promises, one program per promise.
 
-After each the fixture asserts that no process, cgroup, mount or file stays.
+After each the fixtures assert that no process, cgroup, mount or file stays;
+those that are marked run beside a bystander, which must not notice.
 """
 
 from __future__ import annotations
@@ -9,12 +10,9 @@ import json
 import os
 import pathlib
 import socket
-import threading
-import time
 
 import pytest
 
-from ace_jax import types
 from ace_jax.types import Status
 
 threat = pytest.mark.threat
@@ -78,9 +76,9 @@ while True: pass
 
 
 @threat('exhaustion: ignoring SIGTERM, stopped trees, sleeping for ever')
-def test_wall_deadline(run):
+def test_wall_deadline(attack):
   """It sleeps, ignores what can be ignored, and its child is stopped."""
-  execution = run('''
+  execution = attack('''
 import os, signal, time
 for number in (15, 2, 1, 14): signal.signal(number, signal.SIG_IGN)
 if os.fork() == 0: os.kill(os.getpid(), signal.SIGSTOP)
@@ -106,8 +104,8 @@ def test_output_before_a_timeout_is_kept(run):
     'import os, time\nfor _ in range(8):\n  if not os.fork(): break\n'
     'x = bytearray(b"x") * (60 << 20)\ntime.sleep(9)',
 ])
-def test_memory_limit(run, program):
-  execution = run(program)
+def test_memory_limit(attack, program):
+  execution = attack(program)
   assert execution.status == Status.OOM and execution.limit == 'memory'
 
 
@@ -136,8 +134,8 @@ for _ in range(4): os.wait()
     'import sys\nwhile True: sys.stdout.write("x" * 100)',
     'import os\nwhile True: os.write(2, b"\\xff" * 9999)',
 ])
-def test_endless_output(run, program):
-  execution = run(program)
+def test_endless_output(attack, program):
+  execution = attack(program)
   assert execution.status == Status.OUTPUT_LIMIT
   assert execution.limit == 'output'
   assert len(execution.stdout) < 66 << 10
@@ -145,8 +143,8 @@ def test_endless_output(run, program):
 
 
 @threat('exhaustion: endless output, endless line, invalid UTF-8')
-def test_long_output_keeps_head_and_tail(run):
-  execution = run('print("head", "x" * 100_000, "tail")')
+def test_long_output_keeps_head_and_tail(attack):
+  execution = attack('print("head", "x" * 100_000, "tail")')
   assert execution.status == Status.OUTPUT_LIMIT
   assert execution.stdout.startswith('head x')
   assert execution.stdout.endswith('x tail\n')
@@ -154,8 +152,8 @@ def test_long_output_keeps_head_and_tail(run):
 
 
 @threat('exhaustion: endless output, endless line, invalid UTF-8')
-def test_invalid_utf8_is_replaced(run):
-  assert run('import os; os.write(1, b"a\\xffb")').stdout == 'a\ufffdb'
+def test_invalid_utf8_is_replaced(attack):
+  assert attack('import os; os.write(1, b"a\\xffb")').stdout == 'a\ufffdb'
 
 
 @threat('exhaustion: disk, inodes, /dev/shm, memfd')
@@ -166,14 +164,14 @@ def test_invalid_utf8_is_replaced(run):
     'for i in range(99):\n  with open(str(i), "wb") as f: '
     'f.write(bytes(1 << 20))\n__import__("time").sleep(1); 1/0',
 ])
-def test_disk_limit(run, program):
-  execution = run(program)
+def test_disk_limit(attack, program):
+  execution = attack(program)
   assert execution.status == Status.DISK_LIMIT and execution.limit == 'disk'
 
 
 @threat('exhaustion: disk, inodes, /dev/shm, memfd')
-def test_inode_limit(run):
-  execution = run('for i in range(10 ** 6): open(str(i), "w").close()')
+def test_inode_limit(attack):
+  execution = attack('for i in range(10 ** 6): open(str(i), "w").close()')
   assert execution.status in (Status.DISK_LIMIT, Status.TIMEOUT)
 
 
@@ -184,15 +182,15 @@ def test_inode_limit(run):
     'while True: threading.Thread(target=time.sleep, args=(60,), '
     'daemon=True).start()',
 ])
-def test_fork_and_thread_bombs(run, program):
-  execution = run(program)
+def test_fork_and_thread_bombs(attack, program):
+  execution = attack(program)
   assert execution.status in (Status.TIMEOUT, Status.ERROR)
   assert execution.limit in ('cpu', 'wall', None)
 
 
 @threat('exhaustion: output held open by a daemon')
-def test_daemon_that_holds_the_output_open(run):
-  execution = run('''
+def test_daemon_that_holds_the_output_open(attack):
+  execution = attack('''
 import os, time
 if os.fork() == 0:
   os.setsid()
@@ -279,17 +277,17 @@ def test_output_is_not_buffered_over_a_thread(run):
 
 
 @threat('escape: inherited descriptors and environment')
-def test_environment_is_empty(run, monkeypatch):
+def test_environment_is_empty(attack, monkeypatch):
   monkeypatch.setenv('API_KEY', 'secret')
-  execution = run('import json, os; print(json.dumps(dict(os.environ)))')
+  execution = attack('import json, os; print(json.dumps(dict(os.environ)))')
   assert set(json.loads(execution.stdout)) == {
       'HOME', 'LANG', 'LOKY_MAX_CPU_COUNT', 'MKL_NUM_THREADS',
       'OMP_NUM_THREADS', 'OPENBLAS_NUM_THREADS', 'PYTHONHASHSEED', 'TMPDIR'}
 
 
 @threat('escape: inherited descriptors and environment')
-def test_no_descriptors(run):
-  execution = run('''
+def test_no_descriptors(attack):
+  execution = attack('''
 import os
 for fd in range(3, 300):
   try: print(fd, os.fstat(fd))
@@ -299,8 +297,8 @@ for fd in range(3, 300):
 
 
 @threat('escape: setuid files, device nodes')
-def test_not_root_and_no_capabilities(run):
-  execution = run('''
+def test_not_root_and_no_capabilities(attack):
+  execution = attack('''
 import ctypes, os
 print(os.getresuid().count(0), os.getresgid().count(0), 0 in os.getgroups())
 libc = ctypes.CDLL(None)
@@ -318,13 +316,13 @@ SECRETS = ('/root', '/etc/shadow', '/etc/passwd', '/home', '/var/run',
 
 
 @threat('leakage: private answers through mounts, names, order, times')
-def test_no_file_of_the_host(run, sandbox, tmp_path):
+def test_no_file_of_the_host(attack, sandbox, tmp_path):
   secrets = set(SECRETS)
   if sandbox.level == 'container':
     secrets -= {'/sys'}  # without the host's files, but there
   secret = tmp_path / 'private.csv'
   secret.write_text('needle')
-  execution = run(f'''
+  execution = attack(f'''
 import os
 for path in {(*secrets, str(secret))!r}:
   try:
@@ -332,15 +330,15 @@ for path in {(*secrets, str(secret))!r}:
   except OSError: continue
   if path not in ("/home", "/tmp") or set(found) - {{"data", "submission"}}:
     print(path, found)
-''')
+''', data=True)
   assert execution.stdout == '' and execution.status == Status.OK
 
 
 @threat('leakage: the data files of packages')
-def test_no_bundled_data(run):
-  execution = run('from sklearn.datasets import load_wine\nload_wine()')
+def test_no_bundled_data(attack):
+  execution = attack('from sklearn.datasets import load_wine\nload_wine()')
   assert execution.status == Status.ERROR
-  execution = run('''
+  execution = attack('''
 import os, sys
 base = os.path.dirname(os.__file__)
 for folder, _, names in os.walk(base):
@@ -353,13 +351,13 @@ for folder, _, names in os.walk(base):
 
 @threat('leakage: network')
 @threat('escape: the Docker socket, metadata addresses, abstract sockets')
-def test_no_network(run):
+def test_no_network(attack):
   server = socket.create_server(('127.0.0.1', 0))
   hidden = socket.socket(socket.AF_UNIX)
   hidden.bind('\0ace_jax-test')
   hidden.listen()
   with server, hidden:
-    execution = run(f'''
+    execution = attack(f'''
 import socket
 def attempt(name, family, kind, address):
   try:
@@ -383,8 +381,8 @@ a, b = socket.socketpair()  # what multiprocessing needs
 
 
 @threat('escape: new namespaces, io_uring, vsock, keyctl, ptrace, bpf')
-def test_kernel_interfaces_are_refused(run):
-  execution = run('''
+def test_kernel_interfaces_are_refused(attack):
+  execution = attack('''
 import ctypes
 libc = ctypes.CDLL(None, use_errno=True)
 calls = dict(unshare_user=(272, 0x10000000), unshare_net=(272, 0x40000000),
@@ -405,9 +403,9 @@ for name, args in calls.items():
 
 
 @threat('escape: writes to /proc/sys and sysrq')
-def test_proc_and_sys_cannot_be_written(run):
+def test_proc_and_sys_cannot_be_written(attack):
   before = pathlib.Path('/proc/sys/kernel/core_pattern').read_text()
-  execution = run('''
+  execution = attack('''
 for path in ("/proc/sys/kernel/core_pattern", "/proc/sysrq-trigger",
              "/sys/kernel/uevent_helper", "/proc/sys/vm/drop_caches"):
   try: open(path, "w").write("x")
@@ -419,13 +417,13 @@ for path in ("/proc/sys/kernel/core_pattern", "/proc/sysrq-trigger",
 
 
 @threat('leakage: state between runs')
-def test_no_state_between_runs(run, sandbox):
-  run('''
+def test_no_state_between_runs(attack, sandbox):
+  attack('''
 for path in ("/tmp/x", "/dev/shm/x", "../tmp/x", "x"):
   try: open(path, "w").write("mark")
   except OSError: pass
 ''')
-  execution = run('''
+  execution = attack('''
 import os
 for path in ("/tmp/x", "/dev/shm/x", "../tmp/x", "x"):
   if os.path.exists(path): print(path)
@@ -448,15 +446,15 @@ import ctypes; libc = ctypes.CDLL(None)
     'try: socket.socket(socket.AF_UNIX).bind("submission.csv")\n'
     'except OSError: pass',
 ])
-def test_only_plain_files_are_harvested(run, program):
-  execution = run(program)
+def test_only_plain_files_are_harvested(attack, program):
+  execution = attack(program)
   # At L2 the file size limit leaves an empty file of the sparse one.
   assert not execution.files.get('submission.csv')
 
 
 @threat('exhaustion: submissions that are huge, sparse, special, malformed')
-def test_harvest_is_bounded(run):
-  execution = run('''
+def test_harvest_is_bounded(attack):
+  execution = attack('''
 for i in range(100): open(f"{i:03}.txt", "w").write("x")
 open("big.bin", "wb").write(bytes(2 << 20))
 open("submission.csv", "wb").write(bytes(3 << 20))
@@ -492,25 +490,17 @@ time.sleep(.2)
 
 
 @threat('interference: signalling or starving siblings or the executor')
-def test_neighbours_and_bystanders_are_safe(run, sandbox):
+def test_neighbours_and_bystanders_are_safe(attack_on, run, sandbox):
   usual = run(FIT).stdout
-  results = []
-  bystander = threading.Thread(target=lambda: results.append(
-      sandbox.run(types.Job('by', FIT + 'import time; time.sleep(.5)\n',
-                            None))))
   spawner = getattr(sandbox, 'spawner_pid', None)
-  bystander.start()
-  time.sleep(0.1)
-  sandbox.run(types.Job('killer', KILLER, None))
-  bystander.join(10)
-  assert results[0].status == Status.OK
-  assert results[0].stdout == usual
+  victim, _ = attack_on(FIT, KILLER)
+  assert victim.stdout == usual
   assert getattr(sandbox, 'spawner_pid', None) == spawner
 
 
 @threat('tampering: patched clocks, early exits, shadowed modules')
-def test_duration_is_not_the_programs_word(run):
-  execution = run('''
+def test_duration_is_not_the_programs_word(attack):
+  execution = attack('''
 import time
 time.sleep(.3)
 time.time = time.monotonic = time.perf_counter = lambda: 0.
