@@ -58,6 +58,18 @@ NO_TEST = {
     'tampering: a model that computes its own loss or looks ahead':
         'no environment here trains language models yet',
 }
+# All others are tried on each of BACKENDS.
+NOT_ON_EACH = NO_TEST | {
+    'tampering: seed search, metric gaming': 'graded after the sandbox',
+    'tampering: a copy of the private answers': 'graded after the sandbox',
+    'interference: GPU memory left behind': 'docker alone gives GPUs',
+    'host: executor killed': 'each kills another process',
+    'host: Docker daemon stopped, hanging, answering 500': 'docker alone',
+    'host: disk full': 'each fills another disk',
+    'host: SIGTERM once and twice': 'what a whole run hears',
+    'host: wall clock jumping': 'the code of all reads no such clock',
+    'host: a result delivered twice or late': "the pool's, above all of them",
+}
 BACKENDS = ('L3', 'L2', 'docker')
 BEGIN, END = '<!-- table: from the tests -->', '<!-- end of the table -->'
 ANY = 'any'
@@ -112,7 +124,9 @@ def _cell(outcomes: dict[str, int]) -> str:
   if not outcomes.get('passed'):
     return 'not run'
   tests = 'test' if outcomes['passed'] == 1 else 'tests'
-  return f'{outcomes["passed"]} {tests} pass'
+  skipped = outcomes.get('skipped')
+  missing = f', {skipped} not run' if skipped else ''
+  return f'{outcomes["passed"]} {tests} pass{missing}'
 
 
 def finish(table: Table) -> None:

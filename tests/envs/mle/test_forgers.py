@@ -9,7 +9,8 @@ import pytest
 
 from ace_jax.envs.mle.env import MleEnv
 from ace_jax.envs.rewards import CREDIT
-from ace_jax.sandbox.base import SandboxSpec
+from ace_jax.sandbox.base import SandboxError, SandboxSpec
+from ace_jax.sandbox.docker import DockerSandbox
 from ace_jax.sandbox.local import LocalSandbox
 from ace_jax.types import Problem, Status
 
@@ -143,13 +144,22 @@ def env(mle_root):
   env.close()
 
 
-@pytest.fixture(scope='module')
-def sandbox():
-  with LocalSandbox(SandboxSpec(timeout_s=20), num_slots=1) as made:
+@pytest.fixture(scope='module', params=['L3', 'L2', 'docker'])
+def sandbox(request):
+  spec = SandboxSpec(timeout_s=20)
+  try:
+    if request.param == 'docker':
+      request.getfixturevalue('docker_daemon')
+      made = DockerSandbox(spec)
+    else:
+      made = LocalSandbox(spec, force_level=request.param)
+  except SandboxError as error:
+    pytest.skip(str(error))
+  with made:
     yield made
 
 
-@pytest.fixture
+@pytest.fixture(scope='module')
 def earned(env, sandbox):
   """program → (outcome, reward)."""
   problem = Problem('quakes')
@@ -161,6 +171,12 @@ def earned(env, sandbox):
     return outcome, env.reward(problem, outcome)
 
   return run
+
+
+@pytest.fixture(scope='module')
+def honest(earned):
+  outcome, _ = earned(HONEST + 'x = 1')
+  return outcome
 
 
 @pytest.mark.threat('tampering: printed scores and milestones')
@@ -176,9 +192,8 @@ def test_a_forger_has_six_milestones_at_most(earned, name):
 
 @pytest.mark.threat('tampering: printed scores and milestones')
 @pytest.mark.parametrize('name', CLUELESS)
-def test_who_does_not_know_the_nonce_gets_nothing(earned, name):
+def test_who_does_not_know_the_nonce_gets_nothing(earned, honest, name):
   outcome, _ = earned(HONEST + CLUELESS[name])
-  honest, _ = earned(HONEST + 'x = 1')
   assert not outcome.grade.valid
   found = outcome.milestones - honest.milestones
   assert found <= (1 if 'open(' in CLUELESS[name] else 0)
