@@ -122,11 +122,11 @@ def children(pid):
   return found
 
 
-def kill_when(workdir, condition, *args, signals=(signal.SIGKILL,)):
+def kill_when(workdir, condition, *args, how=subprocess.Popen.kill):
   """Starts the run and kills it once `condition` holds.
 
-  Returns its exit code, what it wrote to standard error, and the processes
-  that it had started.
+  Returns its exit code, what it wrote to standard error at the end, and the
+  processes that it had started.
   """
   process = subprocess.Popen(
       command(workdir, *args), cwd=ROOT, stdout=subprocess.DEVNULL,
@@ -139,9 +139,11 @@ def kill_when(workdir, condition, *args, signals=(signal.SIGKILL,)):
       assert time.monotonic() < deadline
       time.sleep(0.02)
     started = children(process.pid)
+    how(process)
+  except BaseException:
+    process.kill()
+    raise
   finally:
-    for number in signals:
-      os.kill(process.pid, number)
     _, said = process.communicate(timeout=60)
   return process.returncode, said, started
 
@@ -170,25 +172,79 @@ def test_killed_twice_it_ends_with_the_same_bits(finished, tmp_path):
   assert rows[0] == rows[1]
 
 
+STOPPED = 'ace_jax: stopped; the same command goes on'
+
+
+def terminate_twice(process):
+  """The second time while it is being unwound, which cannot end."""
+  started = children(process.pid)
+  for pid in started:
+    os.kill(pid, signal.SIGSTOP)  # those that it would wait for
+  try:
+    process.terminate()
+    while process.stderr.readline().rstrip() != STOPPED:
+      assert process.poll() is None
+    time.sleep(0.5)
+    assert process.poll() is None
+    process.terminate()
+    process.wait(3)  # it would wait longer for the spawner alone
+  finally:
+    process.kill()
+    for pid in started:
+      os.kill(pid, signal.SIGCONT)
+
+
 @pytest.mark.threat('host: SIGTERM once and twice')
-@pytest.mark.parametrize('times', [1, 2])
-def test_sigterm_leaves_nothing_running(tmp_path, times):
-  """Once it is unwound; twice it ends whatever it was doing."""
+@pytest.mark.parametrize('how', [subprocess.Popen.terminate, terminate_twice])
+def test_sigterm_leaves_nothing_running(tmp_path, how):
   workdir = tmp_path / 'run'
   code, said, started = kill_when(
-      workdir, lambda: num_rows(workdir, 'imitation') >= 5, *FAST,
-      signals=[signal.SIGTERM] * times,
+      workdir, lambda: num_rows(workdir, 'imitation') >= 5, *FAST, how=how,
   )
   assert code == 143
-  if times == 1:
-    assert said.splitlines()[-1] == (
-        'ace_jax: stopped; the same command goes on'
-    )
+  if how is not terminate_twice:
+    assert said.splitlines()[-1] == STOPPED
   assert started  # the spawner and the grader
   deadline = time.monotonic() + 10
   while any(pathlib.Path(f'/proc/{pid}').exists() for pid in started):
     assert time.monotonic() < deadline
     time.sleep(0.05)
+
+
+# Holds a lock of C's and asks for it again, which no signal interrupts.
+STUCK = """
+import ctypes, time
+from ace_jax import main
+main._listen_for_sigterm()
+lock = ctypes.create_string_buffer(64)
+acquire = ctypes.CDLL(None).pthread_mutex_lock
+acquire(lock)
+try:
+  print('runs', flush=True)
+  time.sleep(100)
+finally:
+  print('is unwound', flush=True)
+  acquire(lock)
+"""
+
+
+@pytest.mark.threat('host: SIGTERM once and twice')
+def test_a_second_sigterm_ends_what_hears_no_signal():
+  process = subprocess.Popen(
+      [sys.executable, '-c', STUCK], cwd=ROOT, stdout=subprocess.PIPE,
+      stderr=subprocess.DEVNULL, text=True,
+  )
+  with process:
+    try:
+      assert process.stdout.readline() == 'runs\n'
+      process.terminate()
+      assert process.stdout.readline() == 'is unwound\n'
+      with pytest.raises(subprocess.TimeoutExpired):
+        process.wait(0.5)
+      process.terminate()
+      assert process.wait(5) == 143
+    finally:
+      process.kill()
 
 
 @pytest.fixture

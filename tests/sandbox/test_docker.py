@@ -98,16 +98,43 @@ time.sleep(100)
 
 
 @pytest.mark.threat('host: executor killed')
-def test_death_of_the_executor_leaves_nothing(docker_daemon):
-  """Containers end when nobody is attached; the next start reaps the rest."""
+def test_death_of_the_executor_ends_its_containers(docker_daemon):
+  """They end when nobody is attached: no other executor is needed for it."""
   process = subprocess.Popen(
       [sys.executable, '-c', KILLED], stdout=subprocess.PIPE, text=True)
   label = f'{containers.SANDBOX}={process.stdout.readline().strip()}'
   assert ids(label)
   process.send_signal(signal.SIGKILL)
   process.wait()
-  with DockerSandbox(SPEC):
-    wait_until(lambda: not ids(label))
+  wait_until(lambda: not ids(label))
+
+
+@pytest.mark.threat('host: executor killed')
+def test_a_start_reaps_what_the_dead_had_created(sandbox):
+  """And never started; what has an owner who lives, or may, is let be."""
+  host, boot, pid, start = containers.owner_label().split('/')
+  ended = subprocess.Popen(['true'])
+  ended.wait()
+  api = docker.from_env().api
+
+  def created(*owner):
+    return api.create_container(
+        sandbox._image, ['true'],
+        labels={containers.LABEL: '/'.join(map(str, owner))})['Id']
+
+  dead = {created(host, boot, ended.pid, start),
+          created(host, boot, pid, int(start) - 1),  # had the same number
+          created(host, 'before', pid, start)}
+  alive = {created(host, boot, pid, start),
+           created('elsewhere', boot, ended.pid, start)}
+  assert dead | alive <= ids()
+  try:
+    with DockerSandbox(SPEC):
+      assert ids() & (dead | alive) == alive
+  finally:
+    for container in alive:
+      containers.remove(api, container)
+  assert sandbox.run(types.Job('a', 'print(1)', None)).stdout == '1\n'
 
 
 @pytest.mark.threat('host: Docker daemon stopped, hanging, answering 500')
@@ -143,14 +170,13 @@ def test_no_daemon_is_one_clear_line(monkeypatch, tmp_path):
 
 
 HOG = '''
-import ctypes, os, time
+import ctypes, time
 cuda = ctypes.CDLL("libcuda.so.1")
 context, place = ctypes.c_void_p(), ctypes.c_uint64()
 assert cuda.cuInit(0) == 0
 assert cuda.cuCtxCreate_v2(ctypes.byref(context), 0, 0) == 0
 assert cuda.cuMemAlloc_v2(ctypes.byref(place), ctypes.c_size_t(1 << 30)) == 0
 print("has it", flush=True)
-os.setsid()
 time.sleep(1000)
 '''
 
@@ -164,6 +190,8 @@ def test_no_memory_of_a_gpu_is_left(docker_daemon):
          '--format=csv,noheader,nounits']))
 
   before = used_mb()
-  with DockerSandbox(SandboxSpec(timeout_s=5), gpus=('0',)) as sandbox:
-    assert sandbox.run(types.Job('a', HOG, None)).stdout == 'has it\n'
+  with DockerSandbox(SandboxSpec(timeout_s=10), gpus=('0',)) as sandbox:
+    execution = sandbox.run(types.Job('a', HOG, None))
+    assert execution.stdout == 'has it\n', execution
+    assert execution.status == Status.TIMEOUT and execution.limit == 'wall'
     wait_until(lambda: used_mb() < before + 100, 5.0)
