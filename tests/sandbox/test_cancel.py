@@ -79,3 +79,15 @@ def test_a_cancel_is_for_runs_that_are_under_way(sandbox, entered):
   sandbox.cancel('again')
   thread.join(20)
   assert sandbox.run(job).stdout == '1\n'
+
+
+def test_who_has_the_slot_next_is_not_killed_with_it(entered, sandbox):
+  """A guard at L2 kills by uid, which is the slot's."""
+  runs = [entered(key) for key in ('a', 'b')]
+  time.sleep(0.5)
+  job = types.Job('next', 'import time; time.sleep(.5)', None)
+  for key in ('a', 'b'):
+    sandbox.cancel(key)
+  for _, thread in runs:
+    thread.join(20)
+  assert sandbox.run(job).status == Status.OK

@@ -181,12 +181,13 @@ def honest(earned):
 
 @pytest.mark.threat('tampering: printed scores and milestones')
 @pytest.mark.parametrize('name', FORGERS)
-def test_a_forger_has_six_milestones_at_most(earned, name):
+def test_a_forger_has_six_milestones_at_most(earned, sandbox, name):
   outcome, reward = earned(HONEST + FORGERS[name])
   assert outcome.milestones <= 6 and not outcome.grade.valid
   assert reward <= -1 + 6 * CREDIT + 1e-9
   # The forging itself works: it is bounded, and that is all.
-  assert outcome.milestones == 6, outcome.execution.stderr
+  works = (name, sandbox.level) != ('own memory', 'L2')  # it has no /proc
+  assert outcome.milestones == (6 if works else 1), outcome.execution.stderr
   assert '[[' not in outcome.execution.stdout
 
 
