@@ -154,9 +154,12 @@ class LocalSandbox:
     """See base.Sandbox. A fork is all the preparation there is."""
 
   def cancel(self, key: str) -> None:
-    """See base.Sandbox. A guard whose client hangs up kills its program."""
+    """See base.Sandbox. A guard whose client hangs up kills its program.
+
+    We go on listening until it has: the next run in its slot has its uid.
+    """
     with contextlib.suppress(KeyError, OSError):
-      self._running[key].shutdown(socket.SHUT_RDWR)
+      self._running[key].shutdown(socket.SHUT_WR)
 
   def _take_slot(self) -> int:
     while True:

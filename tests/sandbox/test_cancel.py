@@ -1,8 +1,7 @@
-"""A cancel counts from the moment that `run` was entered."""
+"""Runs that are cancelled, whenever that is."""
 
 from __future__ import annotations
 
-import sys
 import threading
 import time
 
@@ -14,80 +13,63 @@ from ace_jax.types import Status
 LONG = 'import time; time.sleep(100)'
 
 
-def is_inside(thread: threading.Thread, function) -> bool:
-  frame = sys._current_frames().get(thread.ident)
-  while frame is not None and frame.f_code is not function.__code__:
-    frame = frame.f_back
-  return frame is not None
+class Run:
+  """A long run in a thread, which can be cancelled as the pool does it."""
 
+  def __init__(self, sandbox, key: str):
+    self._sandbox, self._key = sandbox, key
+    self._cancelled = threading.Event()
+    self.ended: list[types.Execution] = []
+    self._thread = threading.Thread(target=self._run)
+    self._thread.start()
 
-@pytest.fixture
-def entered(sandbox):
-  """key → its execution, in a list, and the thread that is to fill it.
+  def _run(self):
+    job = types.Job(self._key, LONG, None)
+    self.ended.append(self._sandbox.run(job, self._cancelled.is_set))
 
-  A program that sleeps is in the hands of `run` when this returns.
-  """
+  def cancel(self) -> None:
+    self._cancelled.set()
+    self._sandbox.cancel(self._key)
 
-  def enter(key: str):
-    ended = []
-    job = types.Job(key, LONG, None)
-    thread = threading.Thread(target=lambda: ended.append(sandbox.run(job)))
-    thread.start()
-    deadline = time.monotonic() + 10
-    while not is_inside(thread, sandbox.run):
-      assert time.monotonic() < deadline
-      time.sleep(0.002)
-    return ended, thread
-
-  return enter
+  def join(self) -> None:
+    self._thread.join(20)
+    assert self.ended[0].status == Status.INFRA_ERROR
 
 
 @pytest.mark.parametrize('after_s', [0.0, 0.1, 0.5, 3.0])
 def test_a_run_ends_at_once_whenever_it_is_cancelled(
-    entered, run, sandbox, after_s):
-  """While it is prepared, handed over, or runs."""
-  ended, thread = entered('long')
+    run, sandbox, after_s):
+  """Before it begins, while it is prepared, handed over, or runs."""
+  long = Run(sandbox, 'long')
   time.sleep(after_s)
   begun = time.monotonic()
-  sandbox.cancel('long')
-  thread.join(20)
-  assert ended[0].status == Status.INFRA_ERROR, ended
+  long.cancel()
+  long.join()
   assert time.monotonic() - begun < 1.5
   assert run('print(1)').stdout == '1\n'  # which sees that nothing is left
 
 
-def test_a_run_that_waits_for_a_slot_is_cancelled_too(entered, sandbox):
-  runs = {key: entered(key) for key in ('a', 'b', 'waits')}
-  time.sleep(0.1)
-  for key in ('waits', 'a', 'b'):
-    sandbox.cancel(key)
-  begun = time.monotonic()
-  for ended, thread in runs.values():
-    thread.join(20)
-    assert ended[0].status == Status.INFRA_ERROR, ended
-  assert time.monotonic() - begun < 3
-
-
-def test_a_cancel_is_for_runs_that_are_under_way(sandbox, entered):
+def test_a_cancel_is_for_runs_that_are_under_way(sandbox):
   """The key may come again, a retry say: neither cancel is for that."""
   job = types.Job('again', 'print(1)', None)
   sandbox.cancel('again')
   assert sandbox.run(job).stdout == '1\n'
   sandbox.cancel('again')
   assert sandbox.run(job).stdout == '1\n'
-  _, thread = entered('again')
-  sandbox.cancel('again')
-  thread.join(20)
+  cancelled = Run(sandbox, 'again')
+  cancelled.cancel()
+  cancelled.join()
   assert sandbox.run(job).stdout == '1\n'
 
 
-def test_who_has_the_slot_next_is_not_killed_with_it(entered, sandbox):
+def test_who_has_the_slot_next_is_not_killed_with_it(sandbox):
   """A guard at L2 kills by uid, which is the slot's."""
-  runs = [entered(key) for key in ('a', 'b')]
-  time.sleep(0.5)
-  job = types.Job('next', 'import time; time.sleep(.5)', None)
-  for key in ('a', 'b'):
-    sandbox.cancel(key)
-  for _, thread in runs:
-    thread.join(20)
-  assert sandbox.run(job).status == Status.OK
+  for _ in range(3):
+    runs = [Run(sandbox, key) for key in ('a', 'b')]
+    time.sleep(0.5)
+    for cancelled in runs:
+      cancelled.cancel()
+    for cancelled in runs:
+      cancelled.join()
+    job = types.Job('next', 'import time; time.sleep(.5)', None)
+    assert sandbox.run(job).status == Status.OK
