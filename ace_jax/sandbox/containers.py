@@ -10,7 +10,6 @@ import pathlib
 import socket
 import struct
 import threading
-import time
 from typing import Any
 
 import docker
@@ -25,6 +24,7 @@ SANDBOX = 'ace_jax.sandbox'  # one of its sandboxes
 TROUBLE = (docker.errors.DockerException, requests.RequestException, OSError,
            EOFError)
 _READY_S = 120.0  # for PID 1 to import the libraries, on a busy machine
+_TOLD_S = 2.0  # for the daemon to hear of what happened in a container
 _GRACE_S = 20.0  # beyond the deadline, for PID 1's own work
 
 _log = logging.getLogger(__name__)
@@ -44,7 +44,7 @@ class Container:
     self._api, self._options = client.api, options
     self.id: str | None = None
     self.version: str | None = None  # of the image, see image.py
-    self._handed_over = 0.0  # by the wall clock, as the daemon's events are
+    self._handed_over = False  # whether it has its job
     self._stream: Stream | None = None
     self._created = threading.Event()  # or not to be created
     self._made = workers.submit(self._make)
@@ -73,19 +73,26 @@ class Container:
              ) -> tuple[dict[str, Any], list[bytes]]:
     """Runs the one job that it is for."""
     self._stream.settimeout(header['setup']['timeout_s'] + _GRACE_S)
-    self._handed_over = time.time()
+    self._handed_over = True
     wire.send(self._stream, header, source)
     return wire.receive(self._stream)
 
   def ran_out_of_memory(self) -> bool:
     """Whether, since the job was handed over, the kernel has killed in it for
-    memory: PID 1 too, perhaps, which then does not answer. Takes 2 s.
+    memory: PID 1 too, perhaps, which then does not answer.
     """
+    if not self._handed_over:
+      return False
+    api = self._api
+    wanted = docker.utils.convert_filters(
+        {'container': self.id, 'event': 'oom'})
+    # The daemon tells all that it remembers, then waits for more, as we do;
+    # docker's own events() would wait for ever.
     with contextlib.suppress(*TROUBLE):
-      found = self._handed_over and next(self._api.events(
-          since=int(self._handed_over), until=int(time.time()) + 2,
-          filters={'container': self.id, 'event': 'oom'}, decode=True), None)
-      return bool(found)
+      with api.get(f'{api.base_url}/v{api.api_version}/events',
+                   params={'since': 1, 'filters': wanted}, stream=True,
+                   timeout=_TOLD_S) as told:
+        return any(told.iter_lines(chunk_size=1))
     return False
 
   def close(self) -> None:
