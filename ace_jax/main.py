@@ -73,6 +73,7 @@ def _listen_for_sigterm() -> None:
   os.set_blocking(write, False)
 
   def unwind(*_) -> None:
+    signal.signal(signal.SIGTERM, lambda *_: None)  # that one is the thread's
     print('ace_jax: stopped; the same command goes on', file=sys.stderr)
     sys.exit(128 + signal.SIGTERM)
 

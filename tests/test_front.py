@@ -325,7 +325,7 @@ def outcomes(tmp_path, required: str) -> dict[str, str]:
   done = subprocess.run(
       [sys.executable, '-m', 'pytest', '-v', '-p', 'no:cacheprovider',
        f'--rootdir={tmp_path}', tmp_path / 'test_it.py'],
-      env=os.environ | {'ACE_JAX_REQUIRE': required,
+      env=os.environ | {'ACE_JAX_THREATS': '', 'ACE_JAX_REQUIRE': required,
                         'PYTHONPATH': str(ROOT)}, cwd=tmp_path,
       capture_output=True, text=True, timeout=120, check=False,
   )

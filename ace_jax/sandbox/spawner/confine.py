@@ -41,9 +41,7 @@ def limit(setup: Setup, *, num_others: int) -> None:
   if setup.level != 'container':
     limits[resource.RLIMIT_NPROC] = setup.max_processes + num_others
   if setup.level != 'container' and setup.cgroup is None:
-    # Between two looks of the watchdog, which does not see what the kernel
-    # keeps for a program: the data in its pipes and sockets.
-    limits[resource.RLIMIT_NOFILE] = 64
+    # Between two looks of the watchdog.
     limits[resource.RLIMIT_DATA] = int(
         2 * setup.memory_mb + 512 + setup.template_mb) * _MIB
   for kind, value in limits.items():
@@ -108,6 +106,16 @@ def enter_container(setup: Setup) -> None:
   linux.no_new_privileges()
   seccomp.install(unix_sockets=True, shared_ipc=False, shared_uid=False,
                   kin=True, metered=True)
+
+
+def limit_files(setup: Setup) -> None:
+  """A tighter limit, for a program that no longer has our own files open.
+
+  What the kernel keeps for it, the data in its pipes and sockets, is seen by
+  a cgroup only.
+  """
+  if setup.cgroup is None:
+    resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
 
 
 def count_processes(uid: int) -> int:

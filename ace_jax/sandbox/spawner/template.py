@@ -217,6 +217,7 @@ def _become_program(setup: Setup, request: dict[str, Any],
     os._exit(1)
   channel.detach()
   os.closerange(3, 1 << 16)
+  confine.limit_files(setup)
   sys.setrecursionlimit(1000)
   program.run(source, seed=request['seed'], home=home, tmp=tmp,
               threads=request['threads'])
