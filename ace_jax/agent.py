@@ -15,7 +15,7 @@ from ace_jax.envs.mle import grammar
 from ace_jax.envs.mle import tasks as tasks_lib
 from ace_jax.envs.mle.env import MleEnv
 from ace_jax.learner.imitation import Example
-from ace_jax.policy import sharding, tokenizer, weights
+from ace_jax.policy import sharding, sources, tokenizer, weights
 from ace_jax.policy.transformer import ModelConfig, Transformer
 from ace_jax.sampler.jax_sampler import JaxSampler
 from ace_jax.sandbox import backends
@@ -35,6 +35,7 @@ class Agent:
       self, config: ml_collections.ConfigDict, *, note: Callable[[str], None]
   ):
     self.config = config
+    keep_compiled()
     self.env = _make_env(config)
     self.sandbox = backends.make(config.sandbox, _limits(config))
     note(self.sandbox.describe())
@@ -116,6 +117,17 @@ def _limits(config: ml_collections.ConfigDict) -> SandboxSpec:
       'max_processes', 'cpus',
   )
   return SandboxSpec(**{name: config.sandbox[name] for name in names})
+
+
+def keep_compiled() -> None:
+  """XLA's executables are kept, so that the next process starts with them.
+
+  A user's own jax_compilation_cache_dir (also from the environment) wins.
+  """
+  if jax.config.jax_compilation_cache_dir is None:
+    path = sources.cache_dir() / 'xla'
+    jax.config.update('jax_compilation_cache_dir', str(path))
+    jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.2)
 
 
 def _make_env(config: ml_collections.ConfigDict) -> MleEnv:

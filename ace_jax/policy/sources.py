@@ -52,7 +52,7 @@ def locate(source: str) -> pathlib.Path:
 
 def cache_dir() -> pathlib.Path:
   """Where downloads are kept: $ACE_JAX_CACHE or ~/.cache/ace_jax."""
-  cache = os.environ.get('ACE_JAX_CACHE', '~/.cache/ace_jax')
+  cache = os.environ.get('ACE_JAX_CACHE') or '~/.cache/ace_jax'
   return pathlib.Path(cache).expanduser()
 
 
