@@ -12,4 +12,5 @@ trap 'rm -rf "$tree" docker/image.tar' EXIT
 debootstrap --variant=minbase "$suite" "$tree/root" ${2:+"$2"} >/dev/null
 tar -C "$tree/root" -c . | docker import - ace_jax-base >/dev/null
 .venv/bin/python -m ace_jax.sandbox image --out=docker/image.tar
-docker build -q -t ace_jax-sandbox:debian --build-arg BASE=ace_jax-base docker
+docker build -q --network=none -t ace_jax-sandbox:debian \
+  --build-arg BASE=ace_jax-base docker
