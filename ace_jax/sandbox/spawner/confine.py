@@ -40,14 +40,12 @@ def limit(setup: Setup, *, num_others: int) -> None:
   # A container has limits of its own, and other containers have its uid.
   if setup.level != 'container':
     limits[resource.RLIMIT_NPROC] = setup.max_processes + num_others
-  if setup.level != 'container' and setup.cgroup is None:
+  if _is_only_watched(setup):
     # Between two looks of the watchdog.
     limits[resource.RLIMIT_DATA] = int(
         2 * setup.memory_mb + 512 + setup.template_mb) * _MIB
   for kind, value in limits.items():
-    hard = resource.getrlimit(kind)[1]
-    value = value if hard == resource.RLIM_INFINITY else min(value, hard)
-    resource.setrlimit(kind, (value, value))
+    _set(kind, value)
 
 
 def enter_l3(setup: Setup, slot: int, namespaces: list[int]) -> None:
@@ -114,8 +112,19 @@ def limit_files(setup: Setup) -> None:
   What the kernel keeps for it, the data in its pipes and sockets, is seen by
   a cgroup only.
   """
-  if setup.cgroup is None:
-    resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
+  if _is_only_watched(setup):
+    _set(resource.RLIMIT_NOFILE, 64)
+
+
+def _is_only_watched(setup: Setup) -> bool:
+  """Whether no cgroup counts its memory; a container has one of its own."""
+  return setup.level != 'container' and setup.cgroup is None
+
+
+def _set(kind: int, value: int) -> None:
+  hard = resource.getrlimit(kind)[1]
+  value = value if hard == resource.RLIM_INFINITY else min(value, hard)
+  resource.setrlimit(kind, (value, value))
 
 
 def count_processes(uid: int) -> int:
