@@ -24,7 +24,8 @@ workdirs/NAME for configs/NAME.py, beside this script.
 Environment:
   ACE_JAX_PYTHON=PATH   the Python to build .venv with (3.11, 3.12 or 3.13)
   ACE_JAX_DEVICE=NAME   cpu, gpu or tpu, instead of what is found
-  ACE_JAX_CACHE=DIR     where models and tasks are kept (~/.cache/ace_jax)
+  ACE_JAX_CACHE=DIR     where models, tasks and what XLA compiled are kept
+                        (~/.cache/ace_jax)
 EOF
 }
 

@@ -51,7 +51,7 @@ def locate(source: str) -> pathlib.Path:
 
 
 def cache_dir() -> pathlib.Path:
-  """Where downloads are kept: $ACE_JAX_CACHE or ~/.cache/ace_jax."""
+  """$ACE_JAX_CACHE or ~/.cache/ace_jax: downloads, and compiled code."""
   cache = os.environ.get('ACE_JAX_CACHE') or '~/.cache/ace_jax'
   return pathlib.Path(cache).expanduser()
 
