@@ -76,17 +76,38 @@ print("\\033]0;owned\\007<script>alert(1)</script>")
 
 
 @threat('exhaustion: disk, inodes, /dev/shm, memfd')
-@pytest.mark.parametrize('program', [
-    'import os\nfd = os.memfd_create("x")\n'
-    'while True: os.write(fd, b"x" * (1 << 20))',
-    'with open("/dev/shm/x", "wb") as f:\n'
-    '  while True: f.write(b"x" * (1 << 20))',
-    'import mmap\nm = mmap.mmap(-1, 1 << 30)\n'
-    'while True: m.write(b"x" * (1 << 20))',
+@pytest.mark.parametrize('first, take', [
+    pytest.param('fd = os.memfd_create("x")', 'os.write(fd, MIB)', id='memfd'),
+    pytest.param('file = open("/dev/shm/x", "wb")', 'file.write(MIB)',
+                 id='/dev/shm'),
+    pytest.param('shared = mmap.mmap(-1, 1 << 32)', 'shared.write(MIB)',
+                 id='shared mapping'),
+    pytest.param('shared = mmap.mmap(os.open("/dev/zero", os.O_RDWR), 1 << 32)',
+                 'shared.write(MIB)', id='/dev/zero'),
+    pytest.param(
+        'libc = ctypes.CDLL(None); libc.shmat.restype = ctypes.c_void_p',
+        'key = libc.shmget(0, 1 << 20, 0o1600); assert key >= 0\n  '
+        'at = ctypes.c_void_p(libc.shmat(key, None, 0))\n  '
+        'ctypes.memset(at, 1, 1 << 20); libc.shmdt(at)',
+        id='detached segments'),
+    pytest.param(  # a page of them for every 2 MiB of zeros
+        'zeros = mmap.mmap(-1, 1 << 43, prot=mmap.PROT_READ, '
+        'flags=mmap.MAP_PRIVATE | 0x4000)  # MAP_NORESERVE',
+        'for n in range(256): zeros[(256 * mb + n) << 21]',
+        id='page tables'),
 ])
-def test_memory_that_is_in_no_heap(attack, program):
-  execution = attack(program)
+def test_memory_that_is_in_no_heap(attack, sandbox, first, take):
+  execution = attack(f'''
+import ctypes, mmap, os
+MIB = bytes(1 << 20)
+{first}
+for mb in range(1 << 12):
+  {take}
+  print(mb, flush=True)
+''')
   assert execution.status in (Status.OOM, Status.DISK_LIMIT, Status.ERROR)
+  taken_mb = int((execution.stdout.split() or ['0'])[-1])
+  assert taken_mb <= 2 * sandbox.spec.memory_mb
 
 
 @threat('exhaustion: thread oversubscription')

@@ -16,7 +16,21 @@ from collections.abc import Callable
 from . import linux
 
 _TICK = os.sysconf('SC_CLK_TCK')
-_PAGE_MB = os.sysconf('SC_PAGE_SIZE') / (1 << 20)
+
+
+def in_status_mb(status: str) -> float:
+  """A process's own memory, MiB, as its /proc/<pid>/status tells it.
+
+  Not what it shares: that is in files, which are counted apart. Page tables
+  are, for a mapping of zeros takes no other memory.
+  """
+  return _sum_mb(status, ('RssAnon:', 'VmPTE:'))
+
+
+def _sum_mb(text: str, keys: tuple[str, ...]) -> float:
+  """Of the lines, in KiB, that begin so; a zombie has none."""
+  return sum(int(line.split()[1]) for line in text.splitlines()
+             if line.startswith(keys)) / 1024
 
 
 class Sampled:
@@ -45,13 +59,13 @@ class Sampled:
     for pid in pids:
       try:
         fields = self._read(f'{pid}/stat').rpartition(')')[2].split()
-        pages = [int(n) for n in self._read(f'{pid}/statm').split()]
+        own_mb = in_status_mb(self._read(f'{pid}/status'))
       except (FileNotFoundError, ProcessLookupError):
         continue
       user, system, child_user, child_system = map(int, fields[11:15])
       self._seen[pid, fields[19]] = (user + system) / _TICK
       tree += (user + system + child_user + child_system) / _TICK
-      memory += max(0.0, (pages[1] - pages[2]) * _PAGE_MB - self._template_mb)
+      memory += max(0.0, own_mb - self._template_mb)
     # Children of a parent that ignores SIGCHLD are in nobody's sum but ours.
     self._cpu_s = max(self._cpu_s, tree, sum(self._seen.values()))
     memory += self._kept_mb()
@@ -63,14 +77,12 @@ class Sampled:
     total = 0.0
     for pid in pids:
       try:
-        lines = self._read(f'{pid}/smaps_rollup').splitlines()
+        total += _sum_mb(self._read(f'{pid}/smaps_rollup'), ('Pss_Anon:',))
+        total += _sum_mb(self._read(f'{pid}/status'), ('VmPTE:',))
       except (FileNotFoundError, ProcessLookupError):
         continue
       except PermissionError:  # it hides: then the first sum stands
         return float('inf')
-      for line in lines:
-        if line.startswith('Pss_Anon:'):
-          total += int(line.split()[1]) / 1024
     return total
 
   def _read(self, path: str) -> str:

@@ -50,11 +50,13 @@ _CALLS = dict(
     sched_setaffinity=(203, 122),
 )
 
-# Where there is no IPC namespace these would outlive the run.
-_SHARED_IPC = dict(
+# Where there is no IPC namespace these would outlive the run; and what they
+# hold no watchdog can see.
+_IPC = dict(
     shmget=(29, 194), semget=(64, 190), msgget=(68, 186),
     mq_open=(240, 180))
-# Pages that belong to no process's resident set: a watchdog cannot see them.
+# Pages that need not be in any process's resident set. Shared anonymous
+# mappings are such too, see `build`.
 _UNMETERED = dict(memfd_create=(319, 279))
 # Where the program has the user's own uid it owns the user's own files.
 _SHARED_UID = dict(
@@ -75,18 +77,20 @@ _SOCKETPAIR = {'x86_64': 53, 'aarch64': 199}
 _CLONE = {'x86_64': 56, 'aarch64': 220}
 _IOCTL = {'x86_64': 16, 'aarch64': 29}
 _PRLIMIT = {'x86_64': 302, 'aarch64': 261}
+_MMAP = {'x86_64': 9, 'aarch64': 222}
 _CLONE3 = 435
 _NEWEST = 462  # mseal; what comes after it is unknown to us
 _X32 = 0x40000000
 _AF_UNIX = 1
 _TIOCSTI, _TIOCLINUX = 0x5412, 0x541C
+_MAP_SHARED, _MAP_ANONYMOUS = 0x01, 0x20
 _NEW_NAMESPACE = 0x7E020000  # CLONE_NEW*; clone() has no bit for NEWTIME
 
-_LD, _JEQ, _JGE, _JSET, _RET = 0x20, 0x15, 0x35, 0x45, 0x06
+_LD, _AND, _JEQ, _JGE, _JSET, _RET = 0x20, 0x54, 0x15, 0x35, 0x45, 0x06
 _ALLOW = 0x7FFF0000
 _EPERM = 0x00050000 | errno.EPERM
 _ENOSYS = 0x00050000 | errno.ENOSYS
-_NR, _ARCH_AT, _ARG0, _ARG1 = 0, 4, 16, 24
+_NR, _ARCH_AT, _ARG0, _ARG1, _ARG3 = 0, 4, 16, 24, 40
 
 
 class _Instruction(ctypes.Structure):
@@ -114,8 +118,9 @@ def build(*, unix_sockets: bool, shared_ipc: bool, shared_uid: bool,
     metered: a cgroup counts memory that no process has mapped.
   """
   denied = dict(_CALLS)
-  for applies, more in ((shared_ipc, _SHARED_IPC), (shared_uid, _SHARED_UID),
-                        (kin, _KIN), (not metered, _UNMETERED)):
+  for applies, more in ((shared_ipc or not metered, _IPC),
+                        (shared_uid, _SHARED_UID), (kin, _KIN),
+                        (not metered, _UNMETERED)):
     denied.update(more if applies else {})
   machine = linux.MACHINE
   column = ('x86_64', 'aarch64').index(machine)
@@ -138,6 +143,9 @@ def build(*, unix_sockets: bool, shared_ipc: bool, shared_uid: bool,
     code += _on(_SOCKET[machine], _ARG0, (_JEQ, 1, 0, _AF_UNIX))
   else:
     code += [(_JEQ, 0, 1, _SOCKET[machine]), (_RET, 0, 0, _EPERM)]
+  if not metered:
+    both = _MAP_SHARED | _MAP_ANONYMOUS
+    code += _on(_MMAP[machine], _ARG3, (_JEQ, 0, 1, both), mask=both)
   for request in (_TIOCSTI, _TIOCLINUX):
     code += _on(_IOCTL[machine], _ARG1, (_JEQ, 0, 1, request), more=True)
   code.append((_RET, 0, 0, _ALLOW))
@@ -163,14 +171,15 @@ def docker_profile() -> dict[str, Any]:
 
 
 def _on(number: int, arg: int, test: tuple[int, int, int, int], *,
-        more: bool = False) -> list[tuple[int, int, int, int]]:
+        mask: int = 0xFFFFFFFF, more: bool = False
+        ) -> list[tuple[int, int, int, int]]:
   """If the call is `number` and the test on its argument falls: EPERM.
 
-  `test` must skip one instruction when the call is fine. With `more` other
-  tests of the same call follow.
+  `test` sees the bits of `mask` and must skip one instruction when the call
+  is fine. With `more` other tests of the same call follow.
   """
   last = (_LD, 0, 0, _NR) if more else (_RET, 0, 0, _ALLOW)
-  return [(_JEQ, 0, 4, number), (_LD, 0, 0, arg), test,
+  return [(_JEQ, 0, 5, number), (_LD, 0, 0, arg), (_AND, 0, 0, mask), test,
           (_RET, 0, 0, _EPERM), last]
 
 

@@ -44,9 +44,8 @@ def warm() -> float:
                        'would find their locks taken')
   gc.collect()
   gc.freeze()  # a collection in a fork would copy every page
-  with open('/proc/self/statm') as file:
-    pages = [int(n) for n in file.read().split()]
-  return (pages[1] - pages[2]) * os.sysconf('SC_PAGE_SIZE') / (1 << 20)
+  with open('/proc/self/status') as file:
+    return meters.in_status_mb(file.read())
 
 
 def serve(setup: Setup, requests: socket.socket) -> NoReturn:
