@@ -148,7 +148,9 @@ def normalise(program: str) -> str | None:
   }
   try:
     return ast.unparse(_Canonical(bound_names(tree), functions).visit(tree))
-  except RecursionError:  # parsed, but too deep to walk in Python
+  # Parsed, but too deep to walk in Python; or, before 3.12, with a character in
+  # an f-string's expression that cannot be written there.
+  except (RecursionError, ValueError):
     return None
 
 

@@ -93,6 +93,16 @@ def test_normal_form_is_a_fixed_point():
     assert programs.normalise(once) == once
 
 
+@pytest.mark.parametrize('text', [
+    '\u3000', '\u00a0', '\u200b', '\f', '\ufeff', '\U0001f469\u200d\U0001f680',
+])
+def test_what_cannot_be_written_into_an_f_string(text):
+  """Before 3.12 the tree of such a program has no source."""
+  program = f"print(f'{{len(\"{text}\")}}')\n"
+  assert len(programs.program_hash(program)) == 16
+  assert programs.program_hash(program) != programs.program_hash('print(1)\n')
+
+
 def test_what_does_not_parse():
   assert programs.normalise('import') is None
   assert programs.normalise('a' + '.b' * (10 * sys.getrecursionlimit())) is None
