@@ -45,16 +45,38 @@ class Task:
 
 
 @dataclasses.dataclass(frozen=True)
+class Parent:
+  """What a Problem keeps, by value, of the attempt that it starts from."""
+
+  key: str  # Attempt.key
+  root: str  # Attempt.key of the draft that its lineage began with
+  depth: int  # attempts between it and that draft; 0: it is the draft
+  program: str  # as the policy wrote it, without milestones
+  stdout: str  # the tail
+  stderr: str  # the tail, with the policy's own line numbers
+  milestones: int  # how many were reached, 0 … 6
+  grade: Grade  # what prompts and rewards may know: never the report rows
+  signature: bytes = b''  # of its predictions, see envs/compare.py
+
+  @property
+  def quality(self) -> float:
+    """HumanRank, 0 of a failure."""
+    return self.grade.human_rank if self.grade.valid else 0.0
+
+
+@dataclasses.dataclass(frozen=True)
 class Problem:
   """What the policy is asked now."""
 
   task: str  # Task.name
   kind: str = 'draft'  # draft | improve | debug
-  parent: str | None = None  # Attempt.key of the program to start from
+  parent: Parent | None = None  # whose program an improve or debug starts from
 
   @property
   def key(self) -> str:
-    return ':'.join(filter(None, (self.task, self.kind, self.parent)))
+    """Two Problems with one key are the same question."""
+    parent = self.parent and self.parent.key
+    return ':'.join(filter(None, (self.task, self.kind, parent)))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -160,8 +182,9 @@ class Attempt:
   program: str | None  # None: the completion held no program
   execution: Execution | None  # None: there was nothing to run
   milestones: int  # how many were reached, 0 … 6
-  grade: Grade
+  grade: Grade  # on the rows that prompts, rewards and selection may see
   reward: float | None  # None: infra_error, leaves the batch
+  audits: tuple[Grade, ...] = ()  # on other rows, opened for a table alone
 
   @property
   def duration_s(self) -> float:

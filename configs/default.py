@@ -80,6 +80,20 @@ def get_config() -> ml_collections.ConfigDict:
   config.sampler.max_new_tokens = 256
   config.sampler.bucket = 64  # lengths are rounded up to multiples of this
 
+  # --- Where problems come from -------------------------------------------
+  config.buffer = ml_collections.ConfigDict()
+  config.buffer.kind = 'mixture'  # mixture (RL4MLE) | evolving (AceGRPO)
+  # Only for mixture:
+  config.buffer.improve_share = 0.0  # of problems; RL4MLE: 0.5
+  # Only for evolving:
+  # learnability | spread_headroom (ŝ·ĥ) | pass_variance (p(1−p)) |
+  # parent_fitness | uniform
+  config.buffer.potential = 'learnability'
+  config.buffer.temperature = 1.0  # τ: draws ∝ potential^(1/τ)
+  config.buffer.epsilon = 0.1  # share drawn uniformly over tasks, then Problems
+  config.buffer.capacity = 256  # Problems of a task, its draft among them
+  config.buffer.lineage_share = 0.1  # of the buffer from one root, at most
+
   # --- Collection --------------------------------------------------------
   config.collect = ml_collections.ConfigDict()
   config.collect.num_groups = 2  # problems per step

@@ -11,7 +11,9 @@ blobs, the sampler's own numbers: never re-tokenised text.
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
+import json
 import pathlib
 import sqlite3
 import time
@@ -22,7 +24,7 @@ import numpy as np
 
 from ace_jax import types
 
-VERSION = 2
+VERSION = 3
 _SCHEMA = """CREATE TABLE attempts (
   phase TEXT NOT NULL,            -- train | before | after | imitation | …
   step INTEGER NOT NULL, key TEXT NOT NULL,
@@ -38,6 +40,7 @@ _SCHEMA = """CREATE TABLE attempts (
   milestones INTEGER NOT NULL, valid INTEGER NOT NULL, score REAL, medal TEXT,
   above_median INTEGER NOT NULL, human_rank REAL NOT NULL,
   graded_rows TEXT NOT NULL, grade_error TEXT,
+  audits TEXT NOT NULL,           -- JSON: the grades on other rows
   reward REAL,                    -- NULL: infra_error
   recorded_s REAL NOT NULL,       -- Unix time
   prompt_tokens BLOB NOT NULL, completion_tokens BLOB NOT NULL,
@@ -146,7 +149,7 @@ class Ledger:
     tokens, program = done.tokens(), attempt.program
     row = dict(
         phase=phase, step=step, key=attempt.key, task=problem.task,
-        kind=problem.kind, parent=problem.parent,
+        kind=problem.kind, parent=problem.parent and problem.parent.key,
         policy_version=done.policy_version, finished=done.finished,
         num_tokens=len(tokens), prompt=self._decode(attempt.prompt.tokens),
         completion=self._decode(tokens), program=program,
@@ -154,6 +157,7 @@ class Ledger:
         medal=grade.medal, above_median=grade.above_median,
         human_rank=grade.human_rank, graded_rows=grade.rows,
         grade_error=grade.error, reward=attempt.reward,
+        audits=json.dumps([dataclasses.asdict(g) for g in attempt.audits]),
         recorded_s=time.time(), prompt_tokens=attempt.prompt.tokens,
         completion_tokens=tokens, behavior_logp=done.behavior_logp(),
         action_mask=done.mask())

@@ -16,7 +16,7 @@ from typing import Protocol
 import pandas as pd
 
 from ace_jax.envs import programs
-from ace_jax.types import Attempt, Problem, Task
+from ace_jax.types import Problem, Task
 
 Message = dict[str, str]  # role, content
 
@@ -138,7 +138,6 @@ def messages(
     *,
     imports: Sequence[str] = (),
     detail: Detail = LADDER[0],
-    parent: Attempt | None = None,
 ) -> list[Message]:
   """The chat for a problem. Pure.
 
@@ -150,7 +149,6 @@ def messages(
     imports: statements to suggest, for a policy that does not know the
       packages by heart.
     detail: how much to show.
-    parent: the attempt that an improve or debug problem starts from.
 
   Raises:
     ValueError: improve or debug without a parent's program, an unknown kind.
@@ -165,7 +163,7 @@ def messages(
       '\n'.join(imports),
   ]
   if problem.kind in ('improve', 'debug'):
-    lines.append(_previous(problem, parent))
+    lines.append(_previous(problem))
   elif problem.kind != 'draft':
     raise ValueError(f'unknown kind of problem {problem.kind!r}')
   return [
@@ -183,7 +181,6 @@ def fit(
     count_tokens: Callable[[list[Message]], int],
     budget: int,
     imports: Sequence[str] = (),
-    parent: Attempt | None = None,
 ) -> list[Message]:
   """The most detailed chat within `budget` tokens.
 
@@ -193,7 +190,6 @@ def fit(
   for detail in LADDER:
     chat = messages(
         problem, task, preview, limits, imports=imports, detail=detail,
-        parent=parent,
     )
     if (count := count_tokens(chat)) <= budget:
       return chat
@@ -295,12 +291,13 @@ def _contract(task: Task, preview: Preview) -> str:
   )
 
 
-def _previous(problem: Problem, parent: Attempt | None) -> str:
-  if parent is None or parent.program is None:
+def _previous(problem: Problem) -> str:
+  parent = problem.parent
+  if parent is None:
     raise ValueError(f'{problem.key} has no program to start from')
   program = f'```python\n{parent.program.strip()}\n```'
   if problem.kind == 'debug':
-    stderr = parent.execution.stderr if parent.execution else ''
-    error = programs.traceback_tail(stderr, 300) or parent.grade.error or ''
+    error = programs.traceback_tail(parent.stderr, 300)
+    error = error or parent.grade.error or ''
     return f'Fix this program:\n{program}\nIt failed:\n{error}'
   return f'Improve this program, its score is {parent.grade.score}:\n{program}'

@@ -1,5 +1,6 @@
 """The ledger keeps every attempt, once, whole or not at all."""
 
+import json
 import os
 import pathlib
 import signal
@@ -16,7 +17,9 @@ from ace_jax.buffer import ledger as ledger_lib
 
 
 def make_attempt(key='0/wine:draft/0', **changes):
-  problem = types.Problem('wine', 'improve', 'parent-key')
+  parent = types.Parent('parent-key', 'root-key', 1, 'x', '', '', 0,
+                        types.Grade(True, 0.5))
+  problem = types.Problem('wine', 'improve', parent)
   segments = (
       types.Segment(np.array([5, 6], np.int32), np.array([-.5, -1.25], 'f4')),
       types.Segment(np.array([7], np.int32), np.zeros(1, 'f4'), False),
@@ -34,6 +37,7 @@ def make_attempt(key='0/wine:draft/0', **changes):
       milestones=3,
       grade=types.Grade(True, 0.75, 'gold', True, 0.9),
       reward=0.9,
+      audits=(types.Grade(True, 0.5, rows='report'),),
   )
   return types.Attempt(**(fields | changes))
 
@@ -56,6 +60,8 @@ def test_every_field_comes_back(tmp_path):
     row = {k: v for k, v in row.items() if not isinstance(v, bytes)}
     assert row.pop('program_hash') == second['program_hash']
     assert row.pop('recorded_s') > 1e9
+    assert [types.Grade(**g) for g in json.loads(row.pop('audits'))] == [
+        types.Grade(True, 0.5, rows='report')]
     assert row == dict(
         phase='train', step=2, key='0/wine:draft/0', task='wine',
         kind='improve', parent='parent-key', policy_version=4,

@@ -9,7 +9,7 @@ import pytest
 from sklearn import datasets
 
 from ace_jax.envs import prompts
-from ace_jax.types import Attempt, Execution, Grade, Problem, Status
+from ace_jax.types import Grade, Parent, Problem
 
 LIMITS = types.SimpleNamespace(cpu_limit_s=10.0, memory_mb=1024)
 
@@ -159,17 +159,12 @@ def test_a_preview_of_other_data_is_refused(wine):
 def test_improve_and_debug_show_the_parent(wine):
   stderr = ('Traceback (most recent call last):\n'
             '  File "program.py", line 1, in <module>\nKeyError: 3\n')
-  execution = Execution(Status.ERROR, 1.0, 1.0, 1.0, 1, '', stderr, {},
-                        'local', 'L3')
-  parent = Attempt('k', Problem('wine'), None, None, 'print(3)\n', execution,
-                   0, Grade(True, 0.75), 0.75)
-  improve = Problem('wine', 'improve', 'k')
-  text = _user(wine, problem=improve, parent=parent)
+  parent = Parent('k', 'k', 0, 'print(3)\n', '', stderr, 0, Grade(True, 0.75))
+  text = _user(wine, problem=Problem('wine', 'improve', parent))
   assert '```python\nprint(3)\n```' in text and '0.75' in text
-  debug = Problem('wine', 'debug', 'k')
-  text = _user(wine, problem=debug, parent=parent)
+  text = _user(wine, problem=Problem('wine', 'debug', parent))
   assert text.endswith('KeyError: 3') and 'print(3)' in text
   with pytest.raises(ValueError, match='no program'):
-    _user(wine, problem=improve)
+    _user(wine, problem=Problem('wine', 'improve'))
   with pytest.raises(ValueError, match='unknown kind'):
-    _user(wine, problem=Problem('wine', 'audit', 'k'), parent=parent)
+    _user(wine, problem=Problem('wine', 'audit', parent))
