@@ -32,7 +32,9 @@ case "$1 ${{2:-}}" in
     echo "$@" >>"$CALLS"
     printf 'Collecting jax>=1 (from x)\\n'
     [[ -z ${{PIP_SAYS:-}} ]] || {{ echo "$PIP_SAYS"; exit 1; }} ;;
-  *) echo "$@" >>"$CALLS" ;;
+  *)
+    echo "$@" >>"$CALLS"
+    [[ -z ${{FAILS:-}} || "$*" != *"$FAILS"* ]] ;;
 esac
 """
 
@@ -213,12 +215,31 @@ def test_root_gets_the_package_installed(checkout):
 
 
 def test_tests_run_with_coverage_unless_some_are_named(checkout):
-  checkout.run('test')
-  (call,) = checkout.calls('-m pytest')
-  assert '--cov-fail-under=85' in call
+  done = checkout.run('test')
+  assert done.returncode == 0, done.stderr
+  lanes = checkout.calls('-m pytest')
+  assert len(lanes) == 2 and all('--cov=ace_jax' in lane for lane in lanes)
+  (report,) = checkout.calls('-m coverage report')
+  assert '--fail-under=85' in report
   checkout.run('test', 'tests/core', '-k', 'a b')
   assert checkout.calls('-m pytest') == ['-m pytest tests/core -k a b']
   assert checkout.calls('-m pip') == []
+
+
+def test_each_test_is_in_one_of_two_lanes(checkout):
+  checkout.run('test')
+  words = [lane.split() for lane in checkout.calls('-m pytest')]
+  rest, sandbox = sorted(words, key=lambda w: 'tests' not in w)
+  named = {word for word in sandbox if word.startswith('tests/')}
+  assert named and all((ROOT / path).exists() for path in named)
+  assert {w.removeprefix('--ignore=') for w in rest if 'ignore' in w} == named
+
+
+@pytest.mark.parametrize(
+    'fails', ['--ignore', 'pytest -o cache_dir=.pytest_cache/sandbox',
+              'coverage report', 'coverage combine'])
+def test_a_failure_in_either_lane_is_one(checkout, fails):
+  assert checkout.run('test', FAILS=fails).returncode != 0
 
 
 def test_tests_never_bring_cuda_unasked(checkout):
