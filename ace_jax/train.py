@@ -55,9 +55,9 @@ def train(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> None:
     ref_params = jax.tree.map(jnp.copy, params) if spec.kl_coef else None
     checkpoints = workdir / 'checkpoints' / 'rl'
     learner = state.init(params, tx)
-    version, learner, _ = checkpoint.restore(
+    version, learner, *_ = checkpoint.restore(
         checkpoints, learner, note=progress.note
-    ) or (0, learner, {})
+    ) or (0, learner)
     ledger.rewind(version)
     writer.rewind(version)
 

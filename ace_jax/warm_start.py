@@ -63,9 +63,12 @@ def warm_start(
     return float(sum(s for s, _ in sums) / sum(n for _, n in sums))
 
   root = workdir / 'checkpoints' / 'imitation'
-  step, learner, meta = checkpoint.restore(
+  found = checkpoint.restore(
       root, state.init(agent.params, tx), note=progress.note
-  ) or (0, state.init(agent.params, tx), {'stopper': [], 'done': False})
+  )
+  step, learner, meta, _ = found or (
+      0, state.init(agent.params, tx), {'stopper': [], 'done': False}, {}
+  )
   agent.params = None  # donated to the first update
   stopper = imitation.Stopper(*meta['stopper'])
   done = meta['done']

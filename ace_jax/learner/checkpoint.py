@@ -3,6 +3,7 @@
   <root>/<step>/params/…       what Orbax writes
   <root>/<step>/optimizer/…    the same, with the step counter
   <root>/<step>/meta.json      small host state
+  <root>/<step>/arrays.npz     the host's arrays: where problems come from
   <root>/<step>/manifest.json  size and sha256 of every other file
 
 A step without a manifest was interrupted and does not count; a step whose
@@ -17,10 +18,11 @@ import json
 import os
 import pathlib
 import shutil
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
 import jax
+import numpy as np
 import orbax.checkpoint as ocp
 
 from ace_jax.types import LearnerState
@@ -33,6 +35,7 @@ def save(
     step: int,
     state: LearnerState,
     meta: dict,
+    arrays: Mapping[str, np.ndarray] | None = None,
     *,
     keep: int,
 ) -> None:
@@ -43,6 +46,7 @@ def save(
     step: names the checkpoint; one that exists is replaced.
     state: what is saved.
     meta: JSON-able host state.
+    arrays: the host's arrays, of numbers and texts.
     keep: at least 1.
   """
   path = root / str(step)
@@ -53,6 +57,7 @@ def save(
       checkpointer.save((path / name).absolute(), item)
       checkpointer.wait_until_finished()
   (path / 'meta.json').write_text(json.dumps(meta))
+  np.savez(path / 'arrays.npz', **(arrays or {}))
   _write_durably(path / _MANIFEST, json.dumps(_hashes(path), indent=1))
   for old in steps(root)[:-keep]:
     shutil.rmtree(root / str(old))
@@ -67,21 +72,27 @@ def steps(root: pathlib.Path) -> list[int]:
   )
 
 
+class Restored(NamedTuple):
+  """What `save` was given."""
+
+  step: int
+  state: LearnerState
+  meta: dict
+  arrays: dict[str, np.ndarray]
+
+
 def restore(
     root: pathlib.Path,
     like: LearnerState,
     *,
     note: Callable[[str], None] = print,
-) -> tuple[int, LearnerState, dict] | None:
+) -> Restored | None:
   """The newest intact checkpoint, or None where there is none.
 
   Args:
     root: where `save` wrote.
     like: arrays of the shapes, dtypes and shardings to restore.
     note: is told of each corrupted step that is passed over.
-
-  Returns:
-    (step, state, meta).
 
   Raises:
     ValueError: there are checkpoints, and all of them are corrupted.
@@ -93,7 +104,11 @@ def restore(
   items = {n: _read(path / n, item) for n, item in _items(like).items()}
   step, opt_state = items['optimizer']
   meta = json.loads((path / 'meta.json').read_text())
-  return found, LearnerState(step, items['params'], opt_state), meta
+  with np.load(path / 'arrays.npz') as file:
+    arrays = dict(file)
+  return Restored(
+      found, LearnerState(step, items['params'], opt_state), meta, arrays
+  )
 
 
 def restore_params(

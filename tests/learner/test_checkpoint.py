@@ -35,12 +35,21 @@ def same(a, b):
 def test_round_trip_is_exact(tmp_path, learner):
   saved = bump(learner, 3)
   save(tmp_path, 7, saved)
-  step, restored, meta = checkpoint.restore(tmp_path, learner)
-  assert (step, meta) == (7, {'at': 7})
+  step, restored, meta, arrays = checkpoint.restore(tmp_path, learner)
+  assert (step, meta, arrays) == (7, {'at': 7}, {})
   assert same(restored, saved)
   assert not same(restored, learner)
   step, params = checkpoint.restore_params(tmp_path, learner.params)
   assert step == 7 and same(params, saved.params)
+
+
+def test_arrays_of_the_host_come_back(tmp_path, learner):
+  arrays = {'a/b': np.arange(3), 'text': np.array(['x', 'äöü'])}
+  checkpoint.save(tmp_path, 1, learner, {}, arrays, keep=1)
+  found = checkpoint.restore(tmp_path, learner).arrays
+  assert found.keys() == arrays.keys()
+  for name, array in arrays.items():
+    np.testing.assert_array_equal(found[name], array, strict=True)
 
 
 def test_none_where_there_is_nothing(tmp_path, learner):
@@ -59,7 +68,7 @@ def test_a_step_that_was_interrupted_does_not_count(tmp_path, learner):
   (tmp_path / '2' / 'manifest.json').unlink()  # it is written last
   assert checkpoint.restore(tmp_path, learner)[0] == 1
   save(tmp_path, 2, bump(learner, 2))  # and can be written again
-  step, restored, _ = checkpoint.restore(tmp_path, learner)
+  step, restored, *_ = checkpoint.restore(tmp_path, learner)
   assert step == 2 and same(restored, bump(learner, 2))
 
 
@@ -75,7 +84,7 @@ def test_corruption_falls_back_and_says_so(tmp_path, learner):
   data[len(data) // 2] ^= 1  # one bit
   victim.write_bytes(data)
   notes = []
-  step, restored, _ = checkpoint.restore(tmp_path, learner, note=notes.append)
+  step, restored, *_ = checkpoint.restore(tmp_path, learner, note=notes.append)
   assert step == 1 and same(restored, learner)
   (note,) = notes
   assert 'corrupted' in note and victim.name in note and '\n' not in note
