@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -11,6 +12,8 @@ import ml_collections
 import numpy as np
 import optax
 
+from ace_jax.buffer import source
+from ace_jax.buffer.spec import Spec
 from ace_jax.core import advantages, duration
 from ace_jax.learner import batching, state, update
 from ace_jax.types import Attempt, Batch, Group, Status
@@ -81,6 +84,39 @@ def loss_spec(config: ml_collections.ConfigDict) -> update.LossSpec:
       vocab_chunk=c.vocab_chunk,
       keep_logits_mb=c.keep_logits_mb,
       num_microbatches=c.num_microbatches,
+  )
+
+
+def buffer_spec(config: ml_collections.ConfigDict) -> Spec:
+  """The evolving buffer's choices.
+
+  Raises:
+    ValueError: an unknown or impossible one.
+  """
+  names = (field.name for field in dataclasses.fields(Spec))
+  return Spec(**{name: config.buffer[name] for name in names})
+
+
+def make_source(
+    config: ml_collections.ConfigDict, tasks: Sequence[str]
+) -> source.Source:
+  """Where the run's problems come from.
+
+  Raises:
+    ValueError: an unknown or impossible choice.
+  """
+  c = config.buffer
+  options = {'num_problems': config.collect.num_groups, 'seed': config.seed}
+  if c.kind == 'evolving':
+    return source.evolving_source(tasks, spec=buffer_spec(config), **options)
+  if c.kind != 'mixture':
+    raise ValueError(f'buffer.kind={c.kind!r} is neither mixture nor evolving')
+  if not 0 <= c.improve_share <= 1:
+    raise ValueError(
+        f'buffer.improve_share={c.improve_share} is not in [0, 1]'
+    )
+  return source.mixture_source(
+      tasks, improve_share=c.improve_share, **options
   )
 
 

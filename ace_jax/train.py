@@ -17,7 +17,6 @@ import ml_collections
 
 from ace_jax import collect, recipe, records
 from ace_jax.agent import Agent
-from ace_jax.buffer import mixture
 from ace_jax.evaluate import evaluate
 from ace_jax.learner import batching, checkpoint, state, update
 from ace_jax.report import html, table
@@ -55,9 +54,10 @@ def train(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> None:
     ref_params = jax.tree.map(jnp.copy, params) if spec.kl_coef else None
     checkpoints = workdir / 'checkpoints' / 'rl'
     learner = state.init(params, tx)
-    version, learner, *_ = checkpoint.restore(
-        checkpoints, learner, note=progress.note
-    ) or (0, learner)
+    source = recipe.make_source(config, agent.env.train_tasks)
+    found = checkpoint.restore(checkpoints, learner, note=progress.note)
+    version, learner, *kept = found or (0, learner)
+    problems = source.restore(*kept) if kept else source.init()
     ledger.rewind(version)
     writer.rewind(version)
 
@@ -68,18 +68,14 @@ def train(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> None:
       start = time.monotonic()
       agent.sampler.sync(learner.params, version)
       agent.collector.launch(
-          mixture.sample(
-              agent.env.train_tasks,
-              step=version,
-              num_problems=config.collect.num_groups,
-              seed=config.seed,
-          ),
+          source.sample(problems, version),
           jax.random.fold_in(rng, version),
           prefix=str(version),
           num_samples=config.collect.group_size,
       )
       groups = agent.collector.take()
       ledger.insert(version, 'train', [a for g in groups for a in g.attempts])
+      problems = source.insert(problems, groups, version)
 
       collected = time.monotonic()
       batch = prepare_fn(learner.params, ref_params, collate(groups))
@@ -92,7 +88,8 @@ def train(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> None:
         learner, learnt = update_fn(learner, minibatch)
       metrics = {key: float(value) for key, value in learnt.items()}
 
-      metrics |= collect.metrics(groups) | agent.collector.pop_timings() | {
+      metrics |= collect.metrics(groups) | agent.collector.pop_timings()
+      metrics |= source.metrics(problems) | {
           'policy/lr': float(schedule(learner.step - 1)),
           'time/update_s': time.monotonic() - collected,
           'time/step_s': time.monotonic() - start,
@@ -103,7 +100,8 @@ def train(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> None:
       progress.update(version, metrics)
       if version % config.checkpoint.every == 0 or version == config.num_steps:
         checkpoint.save(
-            checkpoints, version, learner, {}, keep=config.checkpoint.keep
+            checkpoints, version, learner, *source.state(problems),
+            keep=config.checkpoint.keep,
         )
 
     # --- After ----------------------------------------------------------------

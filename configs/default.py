@@ -86,13 +86,16 @@ def get_config() -> ml_collections.ConfigDict:
   # Only for mixture:
   config.buffer.improve_share = 0.0  # of problems; RL4MLE: 0.5
   # Only for evolving:
-  # learnability | spread_headroom (ŝ·ĥ) | pass_variance (p(1−p)) |
+  # learnability (ŝ·ĥ·g/√ĉ) | spread_headroom (ŝ·ĥ) | pass_variance (p(1−p)) |
   # parent_fitness | uniform
   config.buffer.potential = 'learnability'
   config.buffer.temperature = 1.0  # τ: draws ∝ potential^(1/τ)
   config.buffer.epsilon = 0.1  # share drawn uniformly over tasks, then Problems
   config.buffer.capacity = 256  # Problems of a task, its draft among them
   config.buffer.lineage_share = 0.1  # of the buffer from one root, at most
+  # What ĉ counts: tokens | seconds | none. Seconds are a clock's: with them a
+  # resumed run draws other problems than an uninterrupted one.
+  config.buffer.cost = 'tokens'
 
   # --- Collection --------------------------------------------------------
   config.collect = ml_collections.ConfigDict()

@@ -1,0 +1,353 @@
+"""The evolving data buffer: the agent's own traces become Problems.
+
+After AceGRPO (arXiv 2602.07906), whose schema, formulas and eviction are not
+public; what is ours is told in core/learnability.py and here:
+
+1. A finished Attempt becomes an improve or a debug Problem (envs/lineage.py),
+   unless a program with the same normalised syntax tree is there already.
+2. Rewards are HumanRanks, 0 of a failure, whatever the loss is paid in.
+3. What was never drawn is predicted from its task and cell (cells.py).
+4. Draws are ∝ potential^(1/τ), mixed with ε uniform over tasks and then
+   Problems, so that no task starves.
+5. At a task's capacity what has the least potential goes; its draft and its
+   best Attempt's Problem stay. At most `lineage_share` of the buffer descends
+   from one root.
+6. Sums decay by DECAY a policy version.
+7. What an attempt costs is counted in tokens by default, not by a clock: with
+   seconds no resumed run would draw what an uninterrupted one does.
+
+Everything is pure: functions return another buffer. A task's rows are copied
+when they are written, so a write costs the size of one task.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from ace_jax.buffer import cells, potential, table
+from ace_jax.buffer.potential import Pooled
+from ace_jax.buffer.spec import COSTS, Spec
+from ace_jax.buffer.table import COST, COUNT, TOTAL, Table
+from ace_jax.core import learnability
+from ace_jax.envs import lineage, programs
+from ace_jax.types import Attempt, Group, Problem
+
+DECAY = 0.97  # of what was observed, per policy version
+
+
+class Buffer(NamedTuple):
+  tables: tuple[Table, ...]  # [K] tasks
+  index: dict[str, int]  # task → its position; never written to
+  mass: np.ndarray  # [K] sum of each task's weights
+  pooled: Pooled  # what all tasks together say
+  size: int  # Problems
+  version: int  # that the sums were decayed to
+  duplicates: int  # programs that were there already, since the beginning
+
+
+def init(tasks: Sequence[str], spec: Spec) -> Buffer:
+  """The tasks' drafts, all equally likely.
+
+  Raises:
+    ValueError: no task.
+  """
+  if not tasks:
+    raise ValueError('a buffer needs at least one task')
+  buffer = Buffer(
+      tables=tuple(map(table.new, tasks)),
+      index={name: i for i, name in enumerate(tasks)},
+      mass=np.ones(len(tasks)),
+      pooled=potential.no_pooled(),
+      size=len(tasks),
+      version=0,
+      duplicates=0,
+  )
+  return refresh(buffer, spec, version=0)
+
+
+# --- Writing -----------------------------------------------------------------
+
+
+def insert(
+    buffer: Buffer,
+    spec: Spec,
+    groups: Sequence[Group],
+    *,
+    child_fn: Callable[[Attempt], Problem | None] = lineage.child,
+) -> Buffer:
+  """After groups of attempts: what they say of their Problems, new Problems.
+
+  The order of the groups does not matter. Attempts lost to `infra_error` say
+  nothing.
+
+  Args:
+    buffer: from `init`.
+    spec: the choices.
+    groups: finished.
+    child_fn: Attempt → the Problem that it may become, or None.
+  """
+  groups = sorted(groups, key=lambda g: [a.key for a in g.attempts])
+  tables, new = list(buffer.tables), []
+  for group in groups:
+    k = buffer.index[group.problem.task]
+    seen = [a for a in group.attempts if a.reward is not None]
+    if not seen:
+      continue
+    rewards = np.array(
+        [a.grade.human_rank if a.grade.valid else 0.0 for a in seen]
+    )
+    cell = cells.cell(group.problem)
+    # As the buffer stood before all of these groups.
+    guess = potential.predict(buffer.tables[k].cell_sums, buffer.pooled)
+    cost = sum(map(COSTS[spec.cost], seen))
+    sums = np.array(
+        [*learnability.moments(rewards, guess.mean[cell]), cost]
+    )
+    new.append((cell, sums, buffer.tables[k].cell_sums.sum(0)))
+    tables[k] = table.observe(tables[k], group.problem, sums)
+    if group.problem.kind == 'draft':
+      tables[k] = _average(tables[k], rewards.mean())
+  pooled = potential.pool(buffer.pooled, new)
+  buffer = buffer._replace(tables=tuple(tables), pooled=pooled)
+  unseen = {}
+  for k in dict.fromkeys(buffer.index[g.problem.task] for g in groups):
+    buffer = _put(buffer, k, _weigh(buffer, k, spec))
+    unseen[k] = _unseen(buffer, k, spec)
+  for attempt in (a for group in groups for a in group.attempts):
+    child = child_fn(attempt)
+    if child is not None:
+      weight = unseen[buffer.index[child.task]]
+      buffer = _insert_child(buffer, spec, child, weight)
+  for k in unseen:
+    buffer = _put(buffer, k, _weigh(buffer, k, spec))
+  return buffer
+
+
+def _average(task: Table, reward: float) -> Table:
+  """The moving averages of draft rewards after one more group."""
+  fast, slow, groups = task.averages
+  if not groups:
+    fast = slow = reward
+  else:
+    fast += learnability.FAST * (reward - fast)
+    slow += learnability.SLOW * (reward - slow)
+  return task._replace(averages=np.array([fast, slow, groups + 1]))
+
+
+def _insert_child(
+    buffer: Buffer, spec: Spec, child: Problem, weight: np.ndarray
+) -> Buffer:
+  """With one more Problem; `weight`: [NUM_CELLS] of what was never drawn."""
+  k = buffer.index[child.task]
+  task, root = buffer.tables[k], child.parent.root
+  program_hash = programs.program_hash(child.parent.program)
+  if program_hash in task.hashes:
+    return buffer._replace(duplicates=buffer.duplicates + 1)
+  task = table.add(task, child, program_hash, weight)
+  is_full = len(task.problems) > spec.capacity
+  size = buffer.size + (not is_full)
+  is_crowded = task.roots.count(root) > max(int(spec.lineage_share * size), 1)
+  row = None
+  if is_crowded or is_full:
+    row = table.least(task, root if is_crowded else None)
+    if row is None:
+      return buffer  # all others are there to stay
+  if row is not None:
+    task = table.remove(task, row)
+  size = buffer.size + len(task.problems) - len(buffer.tables[k].problems)
+  return _put(buffer._replace(size=size), k, task)
+
+
+def _put(buffer: Buffer, k: int, task: Table) -> Buffer:
+  mass = buffer.mass.copy()
+  mass[k] = task.weight.sum()
+  tables = (*buffer.tables[:k], task, *buffer.tables[k + 1 :])
+  return buffer._replace(tables=tables, mass=mass)
+
+
+def refresh(buffer: Buffer, spec: Spec, *, version: int) -> Buffer:
+  """Decays what was observed, and weighs every Problem anew.
+
+  Args:
+    buffer: from `init`.
+    spec: the choices.
+    version: of the policy, at least the buffer's.
+  """
+  decay = DECAY ** (version - buffer.version)
+  tables = buffer.tables
+  ends = np.cumsum([len(t.problems) for t in tables])[:-1]
+  sums = np.concatenate([t.sums for t in tables], 1)
+  sums *= np.float32(decay)
+  cell_sums = np.stack([t.cell_sums for t in tables]) * decay
+  pooled = potential.decayed(buffer.pooled, decay)
+  weight, pooled = potential.weights(
+      spec.potential,
+      spec.temperature,
+      sums=sums,
+      cell=np.concatenate([t.cell for t in tables]),
+      quality=np.concatenate([t.quality for t in tables]),
+      visits=np.concatenate([t.visits for t in tables]),
+      sizes=np.array([len(t.problems) for t in tables]),
+      cell_sums=cell_sums,
+      averages=np.stack([t.averages for t in tables]),
+      noise=np.stack([t.noise for t in tables]),
+      pooled=pooled,
+      update_ranges=True,
+  )
+  rows = zip(
+      tables, np.split(sums, ends, 1), cell_sums, np.split(weight, ends),
+      strict=True,
+  )
+  return buffer._replace(
+      tables=tuple(
+          t._replace(sums=s, cell_sums=c, weight=w) for t, s, c, w in rows
+      ),
+      mass=np.add.reduceat(weight, [0, *ends]),
+      pooled=pooled,
+      version=version,
+  )
+
+
+def observe_noise(
+    buffer: Buffer, spec: Spec, task: str, rewards: Sequence[float]
+) -> Buffer:
+  """After replicates: how rewards of one and the same program differ."""
+  k = buffer.index[task]
+  _, _, freedom, squares = learnability.moments(np.asarray(rewards), 0.0)
+  if len(rewards) < 2:
+    raise ValueError(f'one run of a program says nothing of noise: {rewards}')
+  noise = buffer.tables[k].noise + (freedom, squares)
+  tables = list(buffer.tables)
+  tables[k] = tables[k]._replace(noise=noise)
+  buffer = buffer._replace(tables=tuple(tables))
+  return _put(buffer, k, _weigh(buffer, k, spec))
+
+
+# --- Weights -----------------------------------------------------------------
+
+
+def _weights_of(buffer: Buffer, k: int, spec: Spec, **rows) -> np.ndarray:
+  task = buffer.tables[k]
+  weight, _ = potential.weights(
+      spec.potential,
+      spec.temperature,
+      cell_sums=task.cell_sums[None],
+      averages=task.averages[None],
+      noise=task.noise[None],
+      pooled=buffer.pooled,
+      **rows,
+  )
+  return weight
+
+
+def _weigh(buffer: Buffer, k: int, spec: Spec) -> Table:
+  """A task with its weights as the buffer stands."""
+  task = buffer.tables[k]
+  weight = _weights_of(
+      buffer, k, spec, sums=task.sums, cell=task.cell, quality=task.quality,
+      visits=task.visits, sizes=np.array([len(task.problems)]),
+  )
+  return task._replace(weight=weight)
+
+
+def _unseen(buffer: Buffer, k: int, spec: Spec) -> np.ndarray:
+  """[NUM_CELLS] weights of what was never drawn."""
+  size = table.NUM_CELLS
+  return _weights_of(
+      buffer, k, spec, sums=np.zeros((COST, size)), cell=np.arange(size),
+      quality=np.zeros(size), visits=np.zeros(size),
+      sizes=np.array([len(buffer.tables[k].problems)]),
+  )
+
+
+# --- Reading -----------------------------------------------------------------
+
+
+def sample(
+    buffer: Buffer, spec: Spec, rng: np.random.Generator, num: int
+) -> list[Problem]:
+  """`num` Problems, distinct as far as there are enough."""
+  drawn: dict[tuple[int, int], None] = {}
+  cumulative = np.cumsum(buffer.mass)
+  out = []
+  for _ in range(num):
+    for _ in range(50):
+      at = _draw(buffer, spec, rng, cumulative)
+      if at not in drawn:
+        break
+    drawn[at] = None
+    out.append(buffer.tables[at[0]].problems[at[1]])
+  return out
+
+
+def _draw(buffer, spec, rng, cumulative) -> tuple[int, int]:
+  is_uniform, u, v = rng.random(3)
+  if is_uniform < spec.epsilon or cumulative[-1] <= 0:
+    k = int(u * len(buffer.tables))
+    return k, int(v * len(buffer.tables[k].problems))
+  k = _search(cumulative, u)
+  return k, _search(np.cumsum(buffer.tables[k].weight), v)
+
+
+def _search(cumulative: np.ndarray, u: float) -> int:
+  """Where u of the total mass, 0 ≤ u < 1, falls; never on a mass of 0."""
+  at = np.searchsorted(cumulative, u * cumulative[-1], side='right')
+  return int(min(at, np.searchsorted(cumulative, cumulative[-1])))
+
+
+def probabilities(buffer: Buffer, spec: Spec) -> list[np.ndarray]:
+  """For each task, [N] the chance that a single draw takes each Problem."""
+  total = buffer.mass.sum()
+  epsilon = spec.epsilon if total > 0 else 1.0
+  floor = epsilon / len(buffer.tables)
+  return [
+      floor / len(t.problems)
+      + (1 - epsilon) * t.weight / (total if total > 0 else 1)
+      for t in buffer.tables
+  ]
+
+
+def foresee(buffer: Buffer, problem: Problem) -> dict[str, float]:
+  """What is predicted of a Problem's attempts: spread, mean, potential."""
+  task = buffer.tables[buffer.index[problem.task]]
+  sums = np.zeros((COST, 1))
+  if problem.key in task.keys:
+    sums = task.sums[:, [task.keys.index(problem.key)]]
+  found = potential.estimate(
+      sums, np.array([cells.cell(problem)]),
+      potential.predict(task.cell_sums, buffer.pooled),
+      noise=potential.noise_variance(task.noise),
+  )
+  value = learnability.learnability(
+      spread=found.spread, mean=found.mean, cost=found.cost,
+      progress=learnability.progress(*task.averages),
+  )
+  return {'spread': float(found.spread[0]), 'mean': float(found.mean[0]),
+          'potential': float(value[0])}
+
+
+def metrics(buffer: Buffer) -> dict[str, float]:
+  """What there is to draw from, as metric paths."""
+  problems = [p for t in buffer.tables for p in t.problems]
+  visits = np.concatenate([t.visits for t in buffer.tables])
+
+  def share(kind: str) -> float:
+    return sum(p.kind == kind for p in problems) / len(problems)
+
+  return {
+      'buffer/size': float(len(problems)),
+      'buffer/improve_share': share('improve'),
+      'buffer/debug_share': share('debug'),
+      'buffer/depth_max': float(
+          max((p.parent.depth + 1 for p in problems if p.parent), default=0)
+      ),
+      'buffer/unseen_share': float((visits == 0).mean()),
+      'buffer/duplicates': float(buffer.duplicates),
+      'buffer/reward_mean': float(
+          sum(t.cell_sums[:, TOTAL].sum() for t in buffer.tables)
+          / max(sum(t.cell_sums[:, COUNT].sum() for t in buffer.tables), 1)
+      ),
+  }
