@@ -30,7 +30,7 @@ import numpy as np
 from ace_jax.buffer import cells, potential, table
 from ace_jax.buffer.potential import Pooled
 from ace_jax.buffer.spec import COSTS, Spec
-from ace_jax.buffer.table import COST, COUNT, TOTAL, Table
+from ace_jax.buffer.table import COST, Table
 from ace_jax.core import learnability
 from ace_jax.envs import lineage, programs
 from ace_jax.types import Attempt, Group, Problem
@@ -346,8 +346,4 @@ def metrics(buffer: Buffer) -> dict[str, float]:
       ),
       'buffer/unseen_share': float((visits == 0).mean()),
       'buffer/duplicates': float(buffer.duplicates),
-      'buffer/reward_mean': float(
-          sum(t.cell_sums[:, TOTAL].sum() for t in buffer.tables)
-          / max(sum(t.cell_sums[:, COUNT].sum() for t in buffer.tables), 1)
-      ),
   }
