@@ -33,10 +33,10 @@ from ace_jax.envs import guard, instrument, programs
 from ace_jax.policy.tokenizer import encode_chat
 from ace_jax.sampler.base import Sampler
 
+# Short: with the program it has to fit where a task's prompt does.
 _REQUEST = (
-    'Copy this program. Change nothing, only add lines: '
-    + ', '.join(f"print('{name}')" for name in instrument.MILESTONES)
-    + ', each where that is done.\n'
+    "Copy this program. Only add lines such as print('imported') where it has "
+    + ', '.join(instrument.MILESTONES) + '.\n'
 )
 _WORDS = {
     'imported': 0, 'loaded': 1, 'read': 1, 'defined': 2, 'created': 2,
