@@ -1,7 +1,8 @@
 """Milestones: prints added to a program, by rules on its syntax tree.
 
 RL4MLE (arXiv 2509.01684) has a frozen copy of the model add the prints. Here
-the rules are deterministic, and differ in these ways:
+the rules are deterministic, unless the places come from such a copy (see
+lm_instrument.py); what is printed there differs in these ways:
 
 1. Every print is appended to the line on which a simple statement ends, as
    `…; print(…)`. No line moves, so line numbers in a traceback are those of
@@ -68,7 +69,8 @@ def instrument(
   Args:
     program: Python source.
     nonce: letters and digits, drawn per execution.
-    places: where to print; None: where the rules say.
+    places: where to print, numbers of this program's; None: where the rules
+      say.
 
   Returns:
     The instrumented source; the program unchanged if it does not parse, has

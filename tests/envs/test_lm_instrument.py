@@ -9,6 +9,7 @@ import jax
 import numpy as np
 import pytest
 
+from ace_jax import agent
 from ace_jax.collect import Collector
 from ace_jax.envs import instrument
 from ace_jax.envs import lm_instrument as lib
@@ -23,6 +24,7 @@ from ace_jax.types import (
     Segment,
     Status,
 )
+from configs import default
 
 NONCE = '0a1b2c'
 
@@ -240,6 +242,13 @@ def test_a_length_at_the_limit_is_asked(tokenizer):
     sampler = Sampler(tokenizer, {'': ANSWER})
     make(sampler, tokenizer, max_prompt_tokens=limit).places([PROGRAM])
     assert len(sampler.calls) == calls
+
+
+def test_an_unknown_instrumenter_is_refused():
+  config = default.get_config()
+  config.env.instrumenter = 'llm'
+  with pytest.raises(ValueError, match="'llm' is none of none, tree, lm"):
+    agent._make_env(config)
 
 
 # --- In the collector ---------------------------------------------------------
