@@ -11,6 +11,7 @@ import ml_collections
 import numpy as np
 
 from ace_jax.collect import Collector
+from ace_jax.envs.lm_instrument import LmInstrumenter
 from ace_jax.envs.mle import grammar
 from ace_jax.envs.mle import tasks as tasks_lib
 from ace_jax.envs.mle.env import MleEnv
@@ -21,6 +22,8 @@ from ace_jax.sampler.jax_sampler import JaxSampler
 from ace_jax.sandbox import backends
 from ace_jax.sandbox.base import SandboxSpec
 from ace_jax.types import Problem
+
+INSTRUMENTERS = ('none', 'tree', 'lm')
 
 
 class Agent:
@@ -59,6 +62,9 @@ class Agent:
         max_new_tokens=config.sampler.max_new_tokens,
         bucket=config.sampler.bucket,
     )
+    self.instrumenter = _make_instrumenter(
+        config, self.sampler, self.tokenizer
+    )
     self.collector = Collector(
         self.env,
         self.sampler,
@@ -68,6 +74,7 @@ class Agent:
         num_slots=config.sandbox.num_slots,
         max_infra_retries=config.sandbox.max_infra_retries,
         seed=config.seed,
+        instrumenter=self.instrumenter,
     )
 
   def demonstrations(
@@ -131,6 +138,11 @@ def keep_compiled() -> None:
 
 
 def _make_env(config: ml_collections.ConfigDict) -> MleEnv:
+  if config.env.instrumenter not in INSTRUMENTERS:
+    raise ValueError(
+        f'env.instrumenter={config.env.instrumenter!r} is none of '
+        f'{", ".join(INSTRUMENTERS)}'
+    )
   root = pathlib.Path(config.env.root or tasks_lib.default_root())
   return MleEnv(
       root=root,
@@ -140,8 +152,21 @@ def _make_env(config: ml_collections.ConfigDict) -> MleEnv:
       ),
       reward=config.env.reward,
       suggest_imports=config.env.suggest_imports,
-      instrument_programs=config.env.instrument,
+      instrument_programs=config.env.instrumenter != 'none',
       limits=_limits(config),
+  )
+
+
+def _make_instrumenter(
+    config: ml_collections.ConfigDict, sampler: JaxSampler, tokenizer_: Any
+) -> LmInstrumenter | None:
+  if config.env.instrumenter != 'lm':
+    return None
+  return LmInstrumenter(
+      sampler,
+      tokenizer_,
+      max_prompt_tokens=config.sampler.max_prompt_tokens,
+      max_new_tokens=config.sampler.max_new_tokens,
   )
 
 

@@ -15,7 +15,8 @@ from typing import Any
 import jax
 import numpy as np
 
-from ace_jax.envs import programs
+from ace_jax.envs import instrument, programs
+from ace_jax.envs.lm_instrument import LmInstrumenter
 from ace_jax.envs.mle.env import NO_PROGRAM, MleEnv, Outcome
 from ace_jax.policy.tokenizer import encode_chat
 from ace_jax.sampler.base import Sampler
@@ -43,6 +44,7 @@ class _Flight:
   completion: Completion
   program: str | None
   rows: str
+  places: Sequence[instrument.Place] | None = None  # of milestones; None: rules
   outcome: Outcome | None = None
 
 
@@ -60,8 +62,10 @@ class Collector:
       num_slots: int,
       max_infra_retries: int,
       seed: int,
+      instrumenter: LmInstrumenter | None = None,
   ):
     self._env = env
+    self._instrumenter = instrumenter
     self._sampler = sampler
     self._tokenizer = tokenizer
     self._budget = max_prompt_tokens
@@ -117,6 +121,7 @@ class Collector:
     )
     self._sample_s += time.monotonic() - start
     self._num_tokens += sum(len(c.tokens()) for row in samples for c in row)
+    launched: dict[str, _Flight] = {}
     for q, (prompt, row) in enumerate(zip(prompts, samples, strict=True)):
       keys = [f'{prefix}/{q}/{g}' for g in range(len(row))]
       for key, completion in zip(keys, row, strict=True):
@@ -127,10 +132,17 @@ class Collector:
             key, prompt.problem, prompt, completion, programs.extract(text),
             rows,
         )
-        self._flights[key] = flight
-        if flight.program is not None:
-          self._submit(flight, purpose)
+        self._flights[key] = launched[key] = flight
       self._groups.append(keys)
+    if self._instrumenter and purpose == 'train':
+      places = self._instrumenter.places(
+          [flight.program for flight in launched.values()]
+      )
+      for flight, found in zip(launched.values(), places, strict=True):
+        flight.places = found
+    for flight in launched.values():
+      if flight.program is not None:
+        self._submit(flight, purpose)
 
   def _submit(self, flight: _Flight, purpose: str) -> None:
     self._pool.submit(
@@ -140,6 +152,7 @@ class Collector:
             flight.program,
             seed=self._seed,
             purpose=purpose,
+            places=flight.places,
         )
     )
 
@@ -212,13 +225,15 @@ class Collector:
     return [outcomes[key] for key, _, _ in items]
 
   def pop_timings(self) -> dict[str, float]:
-    """Seconds and tokens per second since the last call, as metrics."""
+    """Metrics since the last call: seconds, tokens per second, rates."""
     out = {
         'time/sample_s': self._sample_s,
         'time/execute_s': self._execute_s,
         'sampler/tokens_per_s': self._num_tokens / max(self._sample_s, 1e-9),
     }
     self._sample_s, self._execute_s, self._num_tokens = 0.0, 0.0, 0
+    if self._instrumenter:
+      out |= self._instrumenter.pop_metrics()
     return out
 
   def close(self) -> None:

@@ -45,6 +45,9 @@ def train(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> None:
     # --- Warm start, and where it leads -------------------------------------
     params = warm_start(agent, workdir, progress, writer)
     agent.sampler.sync(params, version=0)
+    if agent.instrumenter:
+      # Here, in a resumed run too: below, `learner` is what RL made of them.
+      agent.sampler.freeze()
     evaluate(agent, ledger, progress, phase='before')
 
     # --- Learner --------------------------------------------------------------

@@ -43,7 +43,10 @@ def get_config() -> ml_collections.ConfigDict:
   config.env.held_out_tasks = ()  # (): every built-in held-out task
   config.env.reward = 'human_rank'  # human_rank | rl4mle
   config.env.suggest_imports = False  # names scikit-learn's usual classes
-  config.env.instrument = True  # milestones by the syntax-tree instrumenter
+  # Who says where a program's milestones are printed: none | tree (rules on its
+  # syntax tree) | lm (the policy that RL started from; RL4MLE). What lm does
+  # not answer well goes to tree; runs that train nothing always do.
+  config.env.instrumenter = 'tree'
 
   # --- The sandbox -------------------------------------------------------
   config.sandbox = ml_collections.ConfigDict()

@@ -1,7 +1,8 @@
 """Milestones: prints added to a program, by rules on its syntax tree.
 
 RL4MLE (arXiv 2509.01684) has a frozen copy of the model add the prints. Here
-the rules are deterministic, and differ in these ways:
+the rules are deterministic, unless the places come from such a copy (see
+lm_instrument.py); what is printed there differs in these ways:
 
 1. Every print is appended to the line on which a simple statement ends, as
    `…; print(…)`. No line moves, so line numbers in a traceback are those of
@@ -20,7 +21,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from ace_jax.envs import programs
 
@@ -50,17 +51,26 @@ _MODEL = re.compile(
     r'\w*(Classifier|Regressor|Regression|SV[CR]|NB|Perceptron|Analysis'
     r'|NearestCentroid|Ridge|Lasso|ElasticNet|Lars|Search)(CV)?'
 )
-_SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
-_LEAVES = (ast.Return, ast.Raise, ast.Break, ast.Continue)
+SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+LEAVES = (ast.Return, ast.Raise, ast.Break, ast.Continue)
 _NEEDED = {'print', 'next', 'iter', 'globals'}
 
 
-def instrument(program: str, nonce: str) -> str:
+# A simple statement, numbered as in `statements`, and the milestones that have
+# been reached once it has run.
+Place = tuple[int, tuple[int, ...]]
+
+
+def instrument(
+    program: str, nonce: str, places: Sequence[Place] | None = None
+) -> str:
   """The program with its milestones printed, line for line where it was.
 
   Args:
     program: Python source.
     nonce: letters and digits, drawn per execution.
+    places: where to print, numbers of this program's; None: where the rules
+      say.
 
   Returns:
     The instrumented source; the program unchanged if it does not parse, has
@@ -75,10 +85,17 @@ def instrument(program: str, nonce: str) -> str:
   if tree is None or programs.bound_names(tree) & _NEEDED:
     return program
   try:
-    source = _append(program, _Sites(tree).found, nonce)
+    source = _append(program, _sites(tree, places), nonce)
     return source if _same_but_prints(tree, source, nonce) else program
-  except RecursionError:  # parsed, but too deep to walk in Python
+  # Parsed, but too deep to walk in Python; or an integer with more digits than
+  # Python will write.
+  except (RecursionError, ValueError):
     return program
+
+
+def statements(tree: ast.Module) -> list[ast.stmt]:
+  """Every statement of a program; its index is its number in a `Place`."""
+  return [node for node in ast.walk(tree) if isinstance(node, ast.stmt)]
 
 
 def milestones(stdout: str, nonce: str) -> int:
@@ -143,6 +160,19 @@ def _append(
   return b'\n'.join(lines).decode()
 
 
+def _sites(
+    tree: ast.Module, places: Sequence[Place] | None
+) -> list[tuple[ast.stmt, list[int]]]:
+  """(simple statement, milestones) in the order of the source."""
+  if places is None:
+    return _Sites(tree).found
+  numbered = statements(tree)
+  sites = [(numbered[number], list(reached)) for number, reached in places]
+  return sorted(
+      sites, key=lambda site: (site[0].end_lineno, site[0].end_col_offset)
+  )
+
+
 def _same_but_prints(tree: ast.Module, source: str, nonce: str) -> bool:
   """Whether `source` is the tree and prints that name the nonce."""
   other = programs.parse(source)
@@ -161,7 +191,7 @@ def _is_print(node: ast.AST, nonce: str) -> bool:
       and isinstance(node.value, ast.Call)
       and isinstance(node.value.func, ast.Name)
       and node.value.func.id == 'print'
-      and f"'{nonce}_" in ast.unparse(node)
+      and f"'{nonce}_" in ast.dump(node)
   )
 
 
@@ -198,8 +228,8 @@ class _Sites:
   def _visit(self, block: list[ast.stmt], pending: set[int]) -> None:
     last_import = self._last_import(block)
     for statement in block:
-      inner = list(_blocks(statement))
-      if isinstance(statement, _SCOPES):
+      inner = list(blocks(statement))
+      if isinstance(statement, SCOPES):
         self._visit(statement.body, set())
       elif inner:
         for head in ast.iter_child_nodes(statement):
@@ -209,7 +239,7 @@ class _Sites:
             pending = pending | self._reached(head)
         for body in inner:
           self._visit(body, pending)
-      elif not isinstance(statement, _LEAVES):
+      elif not isinstance(statement, LEAVES):
         reached = pending | self._reached(statement)
         if statement is last_import:
           reached |= {_IMPORTED}
@@ -234,7 +264,7 @@ class _Sites:
     found, stack = set(), [node]
     while stack:
       node = stack.pop()
-      if isinstance(node, (*_SCOPES, ast.Lambda)):
+      if isinstance(node, (*SCOPES, ast.Lambda)):
         continue  # runs later, if ever
       if isinstance(node, ast.Call):
         found |= self._of_call(node)
@@ -254,7 +284,7 @@ class _Sites:
     return found
 
 
-def _blocks(statement: ast.stmt) -> Iterator[list[ast.stmt]]:
+def blocks(statement: ast.stmt) -> Iterator[list[ast.stmt]]:
   """The lists of statements inside a compound statement, in source order."""
   for name in ('body', 'cases', 'handlers', 'orelse', 'finalbody'):
     for item in (block := getattr(statement, name, [])):

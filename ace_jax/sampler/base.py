@@ -32,8 +32,8 @@ class Sampler(Protocol):
       num_samples: G.
       temperature: default the sampler's own; 0 is greedy.
       max_new_tokens: default the sampler's own.
-      which: 'policy', or 'frozen' for the weights given at construction,
-        which survive every sync.
+      which: 'policy', or 'frozen' for the weights kept by `freeze`, which
+        survive every sync.
 
     Returns:
       For each prompt its G completions. A finished completion ends with the
@@ -43,6 +43,10 @@ class Sampler(Protocol):
     Raises:
       ValueError: a prompt is empty or too long.
     """
+    ...
+
+  def freeze(self) -> None:
+    """Keeps a copy of the present weights for `which='frozen'`."""
     ...
 
   def sync(self, params: Any, version: int) -> None:

@@ -63,8 +63,9 @@ class JaxSampler:
     self.version = 0
     self._model = Transformer(model_config)
     self._params = jax.tree.map(jnp.asarray, params)
-    # A copy: the learner may donate its buffers.
-    self._frozen = jax.tree.map(jnp.copy, params) if keep_frozen else None
+    self._frozen = None
+    if keep_frozen:
+      self.freeze()
     self._draw = functools.partial(
         _generate, self._model, tuple(stop_ids), top_k, top_p
     )
@@ -78,6 +79,13 @@ class JaxSampler:
   def sync(self, params: Any, version: int) -> None:
     """Takes the policy's new weights; no copy."""
     self._params, self.version = params, version
+
+  def freeze(self) -> None:
+    """Keeps the present weights for `which='frozen'`.
+
+    A copy: the learner may donate its buffers.
+    """
+    self._frozen = jax.tree.map(jnp.copy, self._params)
 
   def generate(
       self,
@@ -137,7 +145,9 @@ class JaxSampler:
     if which != 'frozen':
       raise ValueError(f'which={which!r} is neither policy nor frozen')
     if self._frozen is None:
-      raise ValueError('no frozen weights were kept: keep_frozen=False')
+      raise ValueError(
+          'no frozen weights were kept: keep_frozen=False, and no freeze()'
+      )
     return self._frozen, 0
 
   def _check(

@@ -180,6 +180,8 @@ def test_only_prints_are_added_to_real_programs():
     'import a\ndef iter(): pass\n',
     'import a\nfor globals in a: pass\n',
     'a' + '.b' * 20000 + '.fit()',
+    # An integer that Python reads, and does not write in decimal.
+    'import a\nx = 0x' + 'f' * 9000,
 ])
 def test_programs_that_are_left_alone(program):
   assert lib.instrument(program, NONCE) == program

@@ -220,6 +220,24 @@ def test_sync_and_the_frozen_copy(params):
   assert tokens(frozen) == tokens(before) != tokens(after)
 
 
+def test_freeze_keeps_the_present_weights(params):
+  """Not those of construction: a policy is warmed up in between."""
+  sampler, key = make(params), jax.random.key(1)
+  warm = jax.tree.map(lambda x: 0.5 * x, params)
+  sampler.sync(warm, 0)
+  before = sampler.generate(PROMPTS, key, num_samples=1)
+  sampler.freeze()
+  sampler.sync(params, 1)
+  jax.tree.map(lambda x: x.delete(), warm)  # donated by the learner
+  frozen = sampler.generate(PROMPTS, key, num_samples=1, which='frozen')
+  for one, other in zip(flat(before), flat(frozen), strict=True):
+    np.testing.assert_array_equal(one.tokens(), other.tokens())
+  after = sampler.generate(PROMPTS, key, num_samples=1)
+  assert [c.tokens().tolist() for c in flat(after)] != [
+      c.tokens().tolist() for c in flat(frozen)
+  ]
+
+
 def test_frozen_survives_donation(params):
   """The learner may donate the buffers that the sampler was given."""
   given = jax.tree.map(jax.numpy.copy, params)

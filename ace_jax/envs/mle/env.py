@@ -97,14 +97,17 @@ class MleEnv:
 
   def job(
       self, key: str, problem: Problem, program: str, *, seed: int,
-      purpose: str = 'train',
+      purpose: str = 'train', places: Sequence[instrument.Place] | None = None,
   ) -> Job:
-    """The program as it will run: instrumented, seeded by `seed` and key."""
+    """The program as it will run: instrumented, seeded by `seed` and key.
+
+    Milestones are printed at `places`, or where the rules say.
+    """
     source = program
     if self._instrument:
       nonce = secrets.token_hex(8)
       self._nonces[key] = nonce
-      source = instrument.instrument(program, nonce)
+      source = instrument.instrument(program, nonce, places)
     return Job(
         key=key,
         program=source,
