@@ -103,12 +103,13 @@ def demonstrations(
   """
   grammar.check_split(tasks)
   stream, draw, teach = _KINDS[kind]
-  names, demos, seen, i = list(tasks), [], set(), 0
+  names, demos, seen = list(tasks), [], set()
+  i = num_long = 0
   while len(demos) < num:
     if i > 6 * num + 40:
       raise RuntimeError(
           f'{i} draws gave {len(demos)} demonstrations of {kind}; wanted {num}'
-          ' (a larger sampler.max_prompt_tokens may help)'
+          f'; {num_long} had prompts over sampler.max_prompt_tokens'
       )
     items = []
     for _ in range(num - len(demos)):
@@ -125,7 +126,10 @@ def demonstrations(
         for item, outcome in zip(items, run(items), strict=True)
     ]
     for demo in map(teach, attempts[::2], attempts[1::2]):
-      if demo is None or not fits(demo.problem):
+      if demo is None:
+        continue
+      if not fits(demo.problem):
+        num_long += 1
         continue
       trees = (demo.task, *map(
           programs.program_hash, (demo.parent.program, demo.program)
