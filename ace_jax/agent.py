@@ -12,7 +12,7 @@ import numpy as np
 
 from ace_jax.collect import Collector
 from ace_jax.envs.lm_instrument import LmInstrumenter
-from ace_jax.envs.mle import grammar
+from ace_jax.envs.mle import grammar, mistakes, revisions
 from ace_jax.envs.mle import tasks as tasks_lib
 from ace_jax.envs.mle.env import MleEnv
 from ace_jax.learner.imitation import Example
@@ -80,8 +80,11 @@ class Agent:
   def demonstrations(
       self, *, on_done: Callable[[], None]
   ) -> list[grammar.Demo]:
-    """Programs for training tasks, drawn from the grammar, all seen to run."""
-    config = self.config
+    """Programs for training tasks, drawn from the grammar, all seen to run.
+
+    Any stretch of the list has the three kinds in proportion.
+    """
+    config = self.config.imitation
 
     def run(items: Sequence[tuple[str, str, str]]):
       return self.collector.run(
@@ -90,17 +93,31 @@ class Agent:
           on_done=on_done,
       )
 
-    return grammar.demonstrations(
-        {name: self.env.tasks[name] for name in self.env.train_tasks},
-        self.env.preview,
-        num=config.imitation.num_demos + config.imitation.num_held_out_demos,
-        seed=config.seed,
-        run=run,
+    tasks = {name: self.env.tasks[name] for name in self.env.train_tasks}
+    draws = dict(seed=self.config.seed, run=run)
+    num = config.num_demos + config.num_held_out_demos
+    shares = {'improve': config.improve_share, 'debug': config.debug_share}
+    nums = {kind: round(num * share) for kind, share in shares.items()}
+    drafts = grammar.demonstrations(
+        tasks, self.env.preview, num=num - sum(nums.values()), **draws
     )
+    return revisions.interleave(drafts, *(
+        revisions.demonstrations(
+            kind, tasks, self.env.preview, num=n, fits=self._fits, **draws
+        )
+        for kind, n in nums.items()
+    ))
+
+  def _fits(self, problem: Problem) -> bool:
+    try:
+      self.collector.prompt(problem)
+    except ValueError:  # longer than the budget
+      return False
+    return True
 
   def example(self, demo: grammar.Demo) -> Example:
     """A demonstration as token ids, ended by the chat's stop token."""
-    prompt = self.collector.prompt(Problem(demo.task))
+    prompt = self.collector.prompt(demo.problem)
     completion = self.tokenizer.encode(demo.text, add_special_tokens=False)
     return Example(
         prompt.tokens, np.array([*completion, self.stop_id], np.int32)
@@ -203,16 +220,27 @@ def _load(
 def _corpus(config: ml_collections.ConfigDict, env: MleEnv) -> list[str]:
   """Text like what the policy will read and write, training tasks only."""
   rng = np.random.default_rng(config.seed)
+  revised = config.imitation.improve_share or config.imitation.debug_share
   texts = []
-  for name in env.train_tasks:
+
+  def read(problem: Problem) -> list[str]:
     messages = env.messages(
-        Problem(name),
+        problem,
         count_tokens=lambda m: sum(len(x['content']) for x in m) // 4,
         budget=config.sampler.max_prompt_tokens,
     )
-    texts += [message['content'] for message in messages]
-    texts += [
+    return [message['content'] for message in messages]
+
+  for name in env.train_tasks:
+    texts += read(Problem(name))
+    drawn = [
         grammar.sample_program(env.tasks[name], env.preview(name), rng)
         for _ in range(50)
     ]
+    texts += drawn
+    if revised:
+      texts += [
+          mistakes.make(program, env.tasks[name], rng) for program in drawn
+      ]
+      texts += revisions.PHRASES
   return texts

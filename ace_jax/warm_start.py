@@ -7,17 +7,16 @@ workdir, and learning is checkpointed, so a run stopped here resumes too.
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
-import json
 import pathlib
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from ace_jax.agent import Agent
-from ace_jax.envs.mle import grammar
+from ace_jax.envs.mle import grammar, revisions
 from ace_jax.learner import checkpoint, imitation, state
 from ace_jax.report.metrics import MetricsWriter
 from ace_jax.report.progress import Progress
@@ -58,9 +57,16 @@ def warm_start(
       keep_logits_mb=agent.config.learner.keep_logits_mb,
   )
 
-  def held_out_loss(params: Any) -> float:
-    sums = [loss_fn(params, batch) for batch in held_out]
-    return float(sum(s for s, _ in sums) / sum(n for _, n in sums))
+  def held_out_losses(params: Any) -> dict[str, float]:
+    sums = {
+        kind: [loss_fn(params, batch) for batch in batches]
+        for kind, batches in held_out.items()
+    }
+    name = 'imitation/held_out_loss'
+    losses = {name: _mean_loss(list(itertools.chain(*sums.values())))}
+    if len(sums) > 1:
+      losses |= {f'{name}_{kind}': _mean_loss(p) for kind, p in sums.items()}
+    return losses
 
   root = workdir / 'checkpoints' / 'imitation'
   found = checkpoint.restore(
@@ -84,7 +90,7 @@ def warm_start(
     ) / (time.monotonic() - start)
     step += 1
     if step % config.eval_every == 0 or step == num_steps:
-      metrics['imitation/held_out_loss'] = held_out_loss(learner.params)
+      metrics |= held_out_losses(learner.params)
       stopper = stopper.update(metrics['imitation/held_out_loss'])
     done = step == num_steps or stopper.since_best >= config.patience
     writer.write(step - 1, metrics, phase='imitation')
@@ -93,6 +99,10 @@ def warm_start(
       meta = {'stopper': list(stopper), 'done': done}
       checkpoint.save(root, step, learner, meta, keep=1 if done else 2)
   return learner.params
+
+
+def _mean_loss(sums: Sequence[tuple[Any, Any]]) -> float:
+  return float(sum(s for s, _ in sums) / sum(n for _, n in sums))
 
 
 def _order(seed: int, step: int, num_batches: int) -> int:
@@ -109,7 +119,7 @@ def _demonstrations(
   path = workdir / 'demonstrations.jsonl'
   if path.exists():
     lines = path.read_text().splitlines()
-    return [grammar.Demo(**json.loads(line)) for line in lines]
+    return [revisions.from_json(line) for line in lines]
   config = agent.config.imitation
   num = config.num_demos + config.num_held_out_demos
   progress.phase('demonstrations', num)
@@ -121,22 +131,22 @@ def _demonstrations(
 
   demos = agent.demonstrations(on_done=on_done)
   partial = path.with_suffix('.partial')
-  partial.write_text(
-      ''.join(json.dumps(dataclasses.asdict(d)) + '\n' for d in demos)
-  )
+  partial.write_text(''.join(revisions.to_json(d) + '\n' for d in demos))
   partial.rename(path)
   return demos
 
 
 def _batches(agent: Agent, demos: list[grammar.Demo]):
-  """(training batches, held-out batches)."""
+  """(training batches, kind → held-out batches)."""
   config = agent.config.imitation
-  examples = [agent.example(demo) for demo in demos]
-  seed = agent.config.seed
   cut = config.num_held_out_demos
 
-  def batches(part: list[imitation.Example], size: int, per_row: int):
-    rows = imitation.rows(part, per_row=per_row, seed=seed)
+  def batches(part: Sequence[grammar.Demo], size: int, per_row: int):
+    rows = imitation.rows(
+        [agent.example(demo) for demo in part],
+        per_row=per_row,
+        seed=agent.config.seed,
+    )
     rows += rows[: -len(rows) % size]  # the last batch is filled up
     return [
         imitation.to_batch(
@@ -147,7 +157,13 @@ def _batches(agent: Agent, demos: list[grammar.Demo]):
         for i in range(0, len(rows), size)
     ]
 
-  return (
-      batches(examples[cut:], config.rows_per_batch, config.per_row),
-      batches(examples[:cut], 4, 1),
-  )
+  drafts, revised = [], []
+  for demo in demos[cut:]:
+    (revised if demo.parent else drafts).append(demo)
+  # A revision's prompt is its own: there is nothing to share a row with.
+  train = batches(drafts, config.rows_per_batch, config.per_row)
+  train += batches(revised, config.revisions_per_batch, 1)
+  held_out: dict[str, list[grammar.Demo]] = {}
+  for demo in demos[:cut]:
+    held_out.setdefault(demo.kind, []).append(demo)
+  return train, {kind: batches(d, 4, 1) for kind, d in held_out.items()}

@@ -109,9 +109,14 @@ def get_config() -> ml_collections.ConfigDict:
   config.imitation = ml_collections.ConfigDict()
   config.imitation.num_demos = 0  # 0: no warm start
   config.imitation.num_held_out_demos = 16
+  # Shares of both that improve a worse program, or debug a broken one.
+  config.imitation.improve_share = 0.0
+  config.imitation.debug_share = 0.0
   # A batch is this many rows of a prompt with this many demonstrations each.
   config.imitation.rows_per_batch = 1
   config.imitation.per_row = 4
+  # Improve and debug prompts have one demonstration each; so many a batch.
+  config.imitation.revisions_per_batch = 2
   config.imitation.max_epochs = 1
   config.imitation.eval_every = 10  # steps; stop when held-out loss rises
   config.imitation.patience = 2  # evaluations without a new best

@@ -13,6 +13,7 @@ import numpy as np
 
 from ace_jax.buffer import evolving, mixture, stored
 from ace_jax.buffer.spec import Spec
+from ace_jax.envs import lineage
 from ace_jax.types import Group, Problem
 
 Buffer = Any
@@ -36,14 +37,14 @@ def mixture_source(
 
   def state(solutions: mixture.Solutions):
     return {
-        task: [(name, stored.problem_to_json(p)) for name, p in some]
+        task: [(name, lineage.to_json(p)) for name, p in some]
         for task, some in solutions.items()
     }, {}
 
   def restore(meta: dict, arrays: dict[str, np.ndarray]) -> mixture.Solutions:
     del arrays
     return {
-        task: tuple((name, stored.problem_from_json(p)) for name, p in some)
+        task: tuple((name, lineage.from_json(p)) for name, p in some)
         for task, some in meta.items()
     }
 

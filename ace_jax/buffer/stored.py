@@ -1,9 +1,7 @@
-"""Problems and buffers as JSON and arrays, exactly, for checkpoints."""
+"""Buffers as JSON and arrays, exactly, for checkpoints."""
 
 from __future__ import annotations
 
-import base64
-import dataclasses
 from typing import Any
 
 import numpy as np
@@ -11,31 +9,10 @@ import numpy as np
 from ace_jax.buffer import potential
 from ace_jax.buffer.evolving import Buffer
 from ace_jax.buffer.table import Table
-from ace_jax.types import Grade, Parent, Problem
+from ace_jax.envs import lineage
 
 _STACKED = ('cell_sums', 'noise', 'averages')  # [K, …]
 _ROWS = ('cell', 'quality', 'sums', 'visits', 'weight')  # [N] or [COST, N]
-
-
-def problem_to_json(problem: Problem) -> dict[str, Any]:
-  """A Problem with its parent, by value."""
-  out = dataclasses.asdict(problem)
-  if problem.parent:
-    signature = problem.parent.signature
-    out['parent']['signature'] = base64.b64encode(signature).decode()
-  return out
-
-
-def problem_from_json(stored: dict[str, Any]) -> Problem:
-  """What `problem_to_json` was given."""
-  parent = stored['parent']
-  if parent:
-    parent = Parent(**{
-        **parent,
-        'grade': Grade(**parent['grade']),
-        'signature': base64.b64decode(parent['signature']),
-    })
-  return Problem(stored['task'], stored['kind'], parent)
 
 
 def to_state(buffer: Buffer) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
@@ -53,7 +30,7 @@ def to_state(buffer: Buffer) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
   meta = {
       'tasks': [
           {
-              'problems': [problem_to_json(p) for p in t.problems],
+              'problems': [lineage.to_json(p) for p in t.problems],
               'hashes': t.hashes,
               'best': t.best,
           }
@@ -72,7 +49,7 @@ def from_state(meta: dict[str, Any], arrays: dict[str, np.ndarray]) -> Buffer:
   rows = {name: np.split(arrays[name], ends, -1) for name in _ROWS}
   tables = []
   for k, task in enumerate(meta['tasks']):
-    problems = tuple(map(problem_from_json, task['problems']))
+    problems = tuple(map(lineage.from_json, task['problems']))
     tables.append(Table(
         problems=problems,
         keys=tuple(p.key for p in problems),

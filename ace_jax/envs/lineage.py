@@ -8,8 +8,11 @@ out, or lost its sandbox, is nobody's lesson.
 
 from __future__ import annotations
 
+import dataclasses
+from typing import Any
+
 from ace_jax.envs import compare
-from ace_jax.types import Attempt, Parent, Problem, Status
+from ace_jax.types import Attempt, Grade, Parent, Problem, Status
 
 MAX_OUTPUT = 2000  # characters of stdout and of stderr that a Parent keeps
 
@@ -41,3 +44,26 @@ def child(attempt: Attempt) -> Problem | None:
   if run.status is Status.OK or (run.status is Status.ERROR and run.stderr):
     return Problem(attempt.problem.task, 'debug', parent_of(attempt))
   return None
+
+
+# --- On disk -----------------------------------------------------------------
+
+
+def to_json(problem: Problem) -> dict[str, Any]:
+  """A Problem with its parent, by value, of JSON's types."""
+  out = dataclasses.asdict(problem)
+  if problem.parent:
+    out['parent']['signature'] = problem.parent.signature.hex()
+  return out
+
+
+def from_json(stored: dict[str, Any]) -> Problem:
+  """What `to_json` was given."""
+  parent = stored['parent']
+  if parent:
+    parent = Parent(**{
+        **parent,
+        'grade': Grade(**parent['grade']),
+        'signature': bytes.fromhex(parent['signature']),
+    })
+  return Problem(stored['task'], stored['kind'], parent)

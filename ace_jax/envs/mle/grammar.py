@@ -18,7 +18,7 @@ import numpy as np
 from ace_jax.envs import programs
 from ace_jax.envs.mle import estimators
 from ace_jax.envs.prompts import Preview
-from ace_jax.types import Execution, Grade, Status, Task
+from ace_jax.types import Execution, Grade, Parent, Problem, Status, Task
 
 _MAX_DUMMIES = 60  # columns that one-hot encoding may add
 _PROBABILITIES = ('auc', 'log_loss', 'multi_log_loss')
@@ -31,6 +31,13 @@ class Demo:
 
   task: str  # Task.name
   program: str
+  kind: str = 'draft'  # draft | improve | debug
+  parent: Parent | None = None  # what an improve or a debug starts from
+
+  @property
+  def problem(self) -> Problem:
+    """The question that the program answers."""
+    return Problem(self.task, self.kind, self.parent)
 
   @property
   def text(self) -> str:
@@ -113,11 +120,19 @@ def _features(
 # --- Demonstrations --------------------------------------------------------
 
 
+def check_split(tasks: Mapping[str, Task]) -> None:
+  """Raises ValueError at a task that is not for training."""
+  for task in tasks.values():
+    if task.split != 'train':
+      raise ValueError(f'{task.name} is held out: no demonstrations of it')
+
+
 class Outcome(Protocol):
   """What a demonstration's run came to."""
 
   execution: Execution
   grade: Grade
+  milestones: int
 
 
 def demonstrations(
@@ -148,9 +163,7 @@ def demonstrations(
     RuntimeError: most draws failed, or the machinery did; not a program's
       doing.
   """
-  for task in tasks.values():
-    if task.split != 'train':
-      raise ValueError(f'{task.name} is held out: no demonstrations of it')
+  check_split(tasks)
   names, seen, demos, i = list(tasks), set(), [], 0
   while len(demos) < num:
     batch = []
