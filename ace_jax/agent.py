@@ -152,7 +152,7 @@ def _load(
   options = dict(
       dtype=config.model.dtype,
       remat=config.model.remat,
-      value_head=config.model.value_head,
+      value_head=config.learner.algorithm == 'ppo',
   )
   if config.model.source != 'scratch':
     return weights.load(config.model.source, **options)

@@ -19,7 +19,7 @@ from ace_jax import collect, recipe, records
 from ace_jax.agent import Agent
 from ace_jax.buffer import mixture
 from ace_jax.evaluate import evaluate
-from ace_jax.learner import batching, checkpoint, state, update
+from ace_jax.learner import batching, checkpoint, critic, state, update
 from ace_jax.report import html, table
 from ace_jax.report.metrics import MetricsWriter
 from ace_jax.report.progress import Progress
@@ -82,7 +82,9 @@ def train(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> None:
       ledger.insert(version, 'train', [a for g in groups for a in g.attempts])
 
       collected = time.monotonic()
-      batch = prepare_fn(learner.params, ref_params, collate(groups))
+      batch = collate(groups)
+      learner = critic.start(learner, batch)
+      batch = prepare_fn(learner.params, ref_params, batch)
       for minibatch in batching.minibatches(
           batch,
           num_epochs=config.learner.num_epochs,
