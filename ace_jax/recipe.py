@@ -28,7 +28,7 @@ def learning_rate(
   num_updates = config.num_steps * c.num_epochs * c.num_minibatches
   # 0 while the critic alone learns: Adam gathers the policy's moments already.
   held = config.critic.warmup_updates if is_ppo(config) else 0
-  if held >= max(num_updates, 1):
+  if 0 < num_updates <= held:
     raise ValueError(
         f'critic.warmup_updates={held} leaves none of {num_updates} updates to '
         'the policy; set fewer, or more num_steps'

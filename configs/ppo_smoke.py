@@ -2,8 +2,8 @@
 
   python -m ace_jax.main --config=configs/ppo_smoke.py --workdir=DIR
 
-A minute or two, for CI: a value head, one update in which it learns alone, then
-two in which the policy moves too.
+A minute or two, for CI: six updates, in the first two of which the critic
+learns alone.
 """
 
 import ml_collections

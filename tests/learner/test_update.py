@@ -92,7 +92,9 @@ def test_gradient_is_that_of_the_plain_policy_gradient(params):
   assert metrics['policy/ratio'] == pytest.approx(1.0)
 
 
-@pytest.mark.parametrize('normalizer', ['token', 'sequence', 'constant'])
+@pytest.mark.parametrize(
+    'normalizer', ['token', 'sequence', 'prompt', 'constant']
+)
 def test_microbatches_give_the_whole_batchs_gradient(params, normalizer):
   spec = dataclasses.replace(
       SPEC, proximal='recompute', kl_coef=0.1, entropy_coef=0.01, tis='token',
