@@ -151,6 +151,7 @@ def _load(
   """(model config, params, tokenizer) of `config.model.source`."""
   options = dict(
       dtype=config.model.dtype,
+      head_dtype=config.model.head_dtype,
       remat=config.model.remat,
       value_head=config.learner.algorithm == 'ppo',
   )

