@@ -193,8 +193,9 @@ def _load(
   """(model config, params, tokenizer) of `config.model.source`."""
   options = dict(
       dtype=config.model.dtype,
+      head_dtype=config.model.head_dtype,
       remat=config.model.remat,
-      value_head=config.model.value_head,
+      value_head=config.learner.algorithm == 'ppo',
   )
   if config.model.source != 'scratch':
     return weights.load(config.model.source, **options)

@@ -15,36 +15,65 @@ import optax
 from ace_jax.buffer import source
 from ace_jax.buffer.spec import Spec
 from ace_jax.core import advantages, duration
-from ace_jax.learner import batching, state, update
+from ace_jax.learner import batching, critic, state, update
 from ace_jax.types import Attempt, Batch, Group, Status
 
 
 def learning_rate(
     config: ml_collections.ConfigDict,
 ) -> Callable[[Any], Any]:
-  """The schedule over all optimizer steps of the run."""
+  """The policy's schedule over all optimizer steps of the run.
+
+  Raises:
+    ValueError: an unknown schedule, or PPO's critic would warm up all along.
+  """
   c = config.learner
-  return state.learning_rate(
+  num_updates = config.num_steps * c.num_epochs * c.num_minibatches
+  # 0 while the critic alone learns: Adam gathers the policy's moments already.
+  held = config.critic.warmup_updates if is_ppo(config) else 0
+  if 0 < num_updates <= held:
+    raise ValueError(
+        f'critic.warmup_updates={held} leaves none of {num_updates} updates to '
+        'the policy; set fewer, or more num_steps'
+    )
+  schedule = state.learning_rate(
       lr=c.lr,
       lr_schedule=c.lr_schedule,
       warmup_steps=c.warmup_steps,
-      num_steps=config.num_steps * c.num_epochs * c.num_minibatches,
+      num_steps=num_updates - held,
   )
+  if not held:
+    return schedule
+  return optax.join_schedules([optax.constant_schedule(0.0), schedule], [held])
 
 
 def make_optimizer(
     config: ml_collections.ConfigDict, schedule: Callable[[Any], Any]
 ) -> optax.GradientTransformation:
-  """The learner's optimizer."""
+  """The learner's optimizer; under PPO the critic has one of its own."""
   c = config.learner
-  return state.make_optimizer(
-      schedule,
-      b1=c.b1,
-      b2=c.b2,
-      eps=c.eps,
-      weight_decay=c.weight_decay,
-      max_grad_norm=c.max_grad_norm,
+  make = functools.partial(
+      state.make_optimizer, b1=c.b1, b2=c.b2, max_grad_norm=c.max_grad_norm
   )
+  policy_tx = make(schedule, eps=c.eps, weight_decay=c.weight_decay)
+  if not is_ppo(config):
+    return policy_tx
+  critic_tx = make(
+      optax.constant_schedule(config.critic.lr), weight_decay=0.0
+  )
+  return critic.with_critic(policy_tx, critic_tx)
+
+
+def is_ppo(config: ml_collections.ConfigDict) -> bool:
+  """Whether there is a critic.
+
+  Raises:
+    ValueError: an unknown algorithm.
+  """
+  name = config.learner.algorithm
+  if name not in ('grpo', 'ppo'):
+    raise ValueError(f'learner.algorithm={name!r} is none of grpo, ppo')
+  return name == 'ppo'
 
 
 def loss_spec(config: ml_collections.ConfigDict) -> update.LossSpec:
@@ -84,6 +113,12 @@ def loss_spec(config: ml_collections.ConfigDict) -> update.LossSpec:
       vocab_chunk=c.vocab_chunk,
       keep_logits_mb=c.keep_logits_mb,
       num_microbatches=c.num_microbatches,
+      critic=critic.CriticSpec(
+          gamma=config.critic.gamma,
+          lam=config.critic.lam,
+          clip=config.critic.clip,
+          whiten=config.critic.whiten,
+      ) if is_ppo(config) else None,
   )
 
 
@@ -152,6 +187,11 @@ def make_collate(
   advantage_fn = jax.jit(
       functools.partial(advantages.ADVANTAGES[name], **options.get(name, {}))
   )
+  has_critic = is_ppo(config)
+  if has_critic:  # which gives every token its own, before the updates
+
+    def advantage_fn(reward_QG: Any, *_: Any) -> Any:
+      return np.zeros_like(reward_QG)
 
   def weight_fn(groups: Sequence[Group], reward_QG: Any, mask_QG: Any) -> Any:
     names = sorted({group.problem.task for group in groups})
@@ -170,7 +210,7 @@ def make_collate(
         # Everything launched is delivered, however long it takes.
         propensity_QG=np.ones_like(delta_QG),
     )
-    if loss.filter_zero_variance:
+    if loss.filter_zero_variance and not has_critic:
       is_flat_Q = advantages.zero_variance_mask(reward_QG, mask_QG)
       weight_QG *= ~is_flat_Q[:, None]
     return weight_QG

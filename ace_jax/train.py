@@ -18,7 +18,7 @@ import ml_collections
 from ace_jax import collect, recipe, records
 from ace_jax.agent import Agent
 from ace_jax.evaluate import evaluate
-from ace_jax.learner import batching, checkpoint, state, update
+from ace_jax.learner import batching, checkpoint, critic, state, update
 from ace_jax.report import html, table
 from ace_jax.report.metrics import MetricsWriter
 from ace_jax.report.progress import Progress
@@ -81,7 +81,9 @@ def train(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> None:
       problems = source.insert(problems, groups, version)
 
       collected = time.monotonic()
-      batch = prepare_fn(learner.params, ref_params, collate(groups))
+      batch = collate(groups)
+      learner = critic.start(learner, batch)
+      batch = prepare_fn(learner.params, ref_params, batch)
       for minibatch in batching.minibatches(
           batch,
           num_epochs=config.learner.num_epochs,

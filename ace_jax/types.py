@@ -216,6 +216,11 @@ class Batch(NamedTuple):
   ref_logp: Array  # [Q, G, C] float32, the reference's; zeros without one
   adv: Array  # [Q, G] float32
   weight: Array  # [Q, G] float32, duration weight; 0 leaves an attempt out
+  reward: Array | None = None  # [Q, G] float32, at the end of the completion
+  # What PPO's critic adds to a batch, and None without one; its `adv` is one
+  # for each token, [Q, G, C].
+  old_value: Array | None = None  # [Q, G, C] float32, before the updates
+  returns: Array | None = None  # [Q, G, C] float32, what values should be
 
 
 class LearnerState(NamedTuple):

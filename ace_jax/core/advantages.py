@@ -23,13 +23,15 @@ from ace_jax.core.shapes import check_shapes
 NESTED_MARGIN = 0.01
 
 
-def _centred(x_QG: jax.Array, mask_QG: jax.Array) -> jax.Array:
-  """x minus the mean of its group, 0 where masked."""
+def _centred(
+    x_QG: jax.Array, mask_QG: jax.Array, axis: int | None = 1
+) -> jax.Array:
+  """x minus the mean of its group (of all: None), 0 where masked."""
   # From the maximum on, because the mean of equal numbers may be an ulp off
   # them, and a division by their deviation makes that an advantage.
-  below_QG = x_QG - masked_max(x_QG, mask_QG, 1, keepdims=True)
-  mean_Q1 = masked_mean(below_QG, mask_QG, 1, keepdims=True)
-  return jnp.where(mask_QG > 0, below_QG - mean_Q1, 0)
+  below_QG = x_QG - masked_max(x_QG, mask_QG, axis, keepdims=True)
+  mean = masked_mean(below_QG, mask_QG, axis, keepdims=True)
+  return jnp.where(mask_QG > 0, below_QG - mean, 0)
 
 
 def _std(centred: jax.Array, mask: jax.Array, axis: int | None) -> jax.Array:
@@ -261,6 +263,24 @@ def gae(
   _, adv_TB = jax.lax.scan(back, (zero_B, zero_B), tokens, reverse=True)
   adv_BT = adv_TB.T
   return adv_BT, jnp.where(mask_BT > 0, adv_BT + value_BT, 0)
+
+
+def at_the_end(reward_B: jax.Array, mask_BT: jax.Array) -> jax.Array:
+  """An episode's reward on its last action, 0 elsewhere: [B, T]."""
+  check_shapes(reward_B=reward_B, mask_BT=mask_BT)
+  is_action_BT = mask_BT > 0
+  actions_left_BT = jnp.cumsum(is_action_BT[:, ::-1], axis=1)[:, ::-1]
+  is_last_BT = is_action_BT & (actions_left_BT == 1)
+  return jnp.where(is_last_BT, reward_B[:, None], 0)
+
+
+def whiten(
+    adv_BT: jax.Array, mask_BT: jax.Array, *, eps: float = 1e-4
+) -> jax.Array:
+  """(A − mean) / (std + ε) over all the tokens that count, 0 elsewhere."""
+  check_shapes(adv_BT=adv_BT, mask_BT=mask_BT)
+  centred_BT = _centred(adv_BT, mask_BT, None)
+  return centred_BT / (_std(centred_BT, mask_BT, None) + eps)
 
 
 def _of_reward(fn):

@@ -22,6 +22,7 @@ def token_logprobs(
     temperature: float | jax.Array = 1.0,
     entropy: bool = True,
     keep: bool = False,
+    precision: str | None = None,
 ) -> tuple[jax.Array, jax.Array | None]:
   """log p(target) and the entropy of p = softmax(hidden · unembedding / T).
 
@@ -34,6 +35,7 @@ def token_logprobs(
     entropy: False saves its cost.
     keep: keep all logits for the backward pass, X · V · 4 bytes, which saves
       one of the four matrix products of the head.
+    precision: of these products, jax.lax.Precision's names.
 
   Returns:
     logp_X float32, entropy_X float32 in nats (None without `entropy`).
@@ -47,7 +49,10 @@ def token_logprobs(
 
   def score(hidden_CD, targets_C):
     logits_CV = jnp.dot(
-        hidden_CD, unembedding_DV, preferred_element_type=jnp.float32
+        hidden_CD,
+        unembedding_DV,
+        precision=precision,
+        preferred_element_type=jnp.float32,
     )
     logits_CV = checkpoint_name(logits_CV, 'logits') / temperature
     peak_C1 = jax.lax.stop_gradient(logits_CV.max(axis=1, keepdims=True))

@@ -21,6 +21,7 @@ import jax.numpy as jnp
 from ace_jax.core.masked import (
   Metrics,
   masked_count,
+  masked_max,
   masked_mean,
   masked_sum,
   max_metric,
@@ -143,40 +144,50 @@ def aggregate(
     *,
     normalizer: str = 'token',
     constant: float | None = None,
+    group_size: int = 1,
 ) -> tuple[jax.Array, jax.Array]:
   """Token losses to (numerator [], denominator []); their ratio is the loss.
 
   token:     Σ_b w_b Σ_t l / number of tokens              (DAPO)
              https://arxiv.org/abs/2503.14476
   sequence:  Σ_b w_b (Σ_t l / tokens of b) / number of sequences    (GRPO)
+  prompt:    Σ_q (Σ_{b of q} w_b Σ_t l / tokens of q) / number of prompts
+             (ScaleRL) https://arxiv.org/abs/2510.13786
   constant:  Σ_b w_b Σ_t l / (number of sequences · constant)    (Dr.GRPO)
              https://arxiv.org/abs/2503.20783
 
-  A sequence is one with a token that counts and a weight that is not 0. The
-  denominator may be 0; divide by max(denominator, 1).
+  A sequence, or a prompt, is one with a token that counts and a weight that is
+  not 0. The denominator may be 0; divide by max(denominator, 1).
 
   Args:
     loss_BT: one for each token.
     mask_BT: 1 where the loss is taken.
     weight_B: w, 0 leaves an attempt out of both; None: all 1.
-    normalizer: token | sequence | constant.
+    normalizer: token | sequence | prompt | constant.
     constant: the tokens that a completion may have, at most.
+    group_size: of the prompt normalizer; so many rows in a row share a prompt.
   """
   check_shapes(loss_BT=loss_BT, mask_BT=mask_BT, weight_B=weight_B)
   live_BT = _live(mask_BT, weight_B)
   if weight_B is not None:
     loss_BT = loss_BT * weight_B[:, None]
+  if normalizer == 'prompt':
+    # A prompt's tokens in one row: then it is a long sequence.
+    length = group_size * loss_BT.shape[1]
+    loss_BT = loss_BT.reshape(-1, length)
+    live_BT = live_BT.reshape(-1, length)
   num_sequences = jnp.sum(jnp.any(live_BT, axis=1), dtype=jnp.float32)
   if normalizer == 'token':
     return masked_sum(loss_BT, live_BT), masked_count(live_BT)
-  if normalizer == 'sequence':
+  if normalizer in ('sequence', 'prompt'):
     return jnp.sum(masked_mean(loss_BT, live_BT, axis=1)), num_sequences
   if normalizer == 'constant':
     if not constant:
       raise ValueError(f'the constant normalizer needs one, not {constant}')
     return masked_sum(loss_BT, live_BT), num_sequences * constant
   raise ValueError(
-      f'normalizer is token, sequence or constant, not {normalizer!r}'
+      'normalizer is token, sequence, prompt or constant, not '
+      f'{normalizer!r}'
   )
 
 
@@ -255,7 +266,7 @@ def value_loss(
   `old_value_BT` or `return_BT`.
 
   Returns:
-    loss_BT, 0 where masked, and `value/clip_fraction`.
+    loss_BT, 0 where masked, and `critic/clip_fraction`.
   """
   check_shapes(
       value_BT=value_BT, old_value_BT=old_value_BT, return_BT=return_BT,
@@ -270,8 +281,26 @@ def value_loss(
     near_error_BT = jnp.square(near_BT - return_BT)
     is_clipped_BT = near_error_BT > error_BT
     error_BT = jnp.maximum(error_BT, near_error_BT)
-  metrics = {'value/clip_fraction': mean_metric(is_clipped_BT, mask_BT)}
+  metrics = {'critic/clip_fraction': mean_metric(is_clipped_BT, mask_BT)}
   return jnp.where(mask_BT > 0, error_BT / 2, 0), metrics
+
+
+def explained_variance(
+    value_BT: jax.Array, return_BT: jax.Array, mask_BT: jax.Array
+) -> jax.Array:
+  """1 − Var[R − V] / Var[R], []: 1 foresees all, 0 no more than a constant.
+
+  0 where the returns do not vary: there is nothing to explain.
+  """
+  check_shapes(value_BT=value_BT, return_BT=return_BT, mask_BT=mask_BT)
+
+  def variance(x_BT):
+    x_BT = x_BT - masked_max(x_BT, mask_BT)  # so that of equal numbers it is 0
+    return masked_mean(jnp.square(x_BT - masked_mean(x_BT, mask_BT)), mask_BT)
+
+  total = variance(return_BT)
+  unexplained = variance(return_BT - value_BT) / jnp.where(total > 0, total, 1)
+  return jnp.where(total > 0, 1 - unexplained, 0)
 
 
 def entropy_loss(

@@ -8,6 +8,7 @@ rounded up to a bucket: a run compiles a handful of programs, not one per batch.
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+import jax
 import numpy as np
 
 from ace_jax.types import Attempt, Batch, Group
@@ -102,6 +103,7 @@ def collate(
       ref_logp=np.zeros_like(behavior_logp),
       adv=np.asarray(adv_QG, np.float32),
       weight=np.asarray(weight_fn(groups, reward_QG, mask_QG), np.float32),
+      reward=reward_QG,
   )
 
 
@@ -122,4 +124,4 @@ def minibatches(
   for _ in range(num_epochs):
     order = rng.permutation(num_rows)
     for rows in np.split(order, num_minibatches):
-      yield Batch(*(np.asarray(x)[rows] for x in batch))
+      yield jax.tree.map(lambda x: np.asarray(x)[rows], batch)  # noqa: B023

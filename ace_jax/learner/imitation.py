@@ -17,7 +17,7 @@ import numpy as np
 import optax
 
 from ace_jax.learner import batching
-from ace_jax.learner.update import completion_logprobs
+from ace_jax.learner.update import completion_scores
 from ace_jax.policy.transformer import Transformer
 from ace_jax.types import Batch, LearnerState
 
@@ -105,7 +105,7 @@ def make_step_fns(
   """
 
   def sums(params: Any, batch: Batch):
-    logp, _ = completion_logprobs(
+    logp, *_ = completion_scores(
         model,
         params,
         batch,

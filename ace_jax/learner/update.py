@@ -1,7 +1,8 @@
 """The only place where parameters change.
 
 `prepare_fn` adds what is fixed during the updates of one batch (proximal and
-reference log-probs), `update_fn` takes one optimizer step on a minibatch.
+reference log-probs; PPO's values, advantages and returns), `update_fn` takes
+one optimizer step on a minibatch. GRPO and PPO differ in `LossSpec.critic`.
 Sums and counts stay apart until the last division, so a batch cut into
 microbatches gives the gradient of the whole.
 """
@@ -19,6 +20,7 @@ import optax
 from ace_jax.core import losses
 from ace_jax.core.logprobs import token_logprobs
 from ace_jax.core.masked import Mean, finish, max_metric, mean_metric, merge
+from ace_jax.learner import critic
 from ace_jax.policy.transformer import Transformer
 from ace_jax.types import Batch, LearnerState
 
@@ -44,9 +46,10 @@ class LossSpec:
   vocab_chunk: int = 512
   keep_logits_mb: float = 0.0
   num_microbatches: int = 1
+  critic: critic.CriticSpec | None = None  # PPO's
 
 
-def completion_logprobs(
+def completion_scores(
     model: Transformer,
     params: Any,
     batch: Batch,
@@ -55,9 +58,10 @@ def completion_logprobs(
     chunk: int,
     keep_mb: float = 0.0,
     entropy: bool = False,
-) -> tuple[jax.Array, jax.Array | None]:
-  """log π and entropy of every completion token, [B, C] with B = Q·G.
+) -> tuple[jax.Array, jax.Array | None, jax.Array | None]:
+  """log π, entropy and value of every completion token, [B, C] with B = Q·G.
 
+  The value is that of the state before the token, None without a value head.
   Logits of at most `keep_mb` MiB are kept for the backward pass.
   """
   num_logits = batch.completion.size * model.config.vocab_size
@@ -65,36 +69,51 @@ def completion_logprobs(
       params, batch.prompt, batch.prompt_mask, batch.completion
   )
   scores = token_logprobs(
-      hidden_QGCD.reshape(-1, hidden_QGCD.shape[-1]),
+      model.head_input(hidden_QGCD).reshape(-1, hidden_QGCD.shape[-1]),
       model.unembedding(params),
       batch.completion.reshape(-1),
       chunk=chunk,
       temperature=temperature,
       entropy=entropy,
       keep=4 * num_logits <= keep_mb * (1 << 20),
+      precision=model.config.head_precision,
   )
+  value = None
+  if 'value' in params:
+    value = model.values(params, hidden_QGCD)
   length = batch.completion.shape[-1]
-  return jax.tree.map(lambda x: x.reshape(-1, length), scores)
+  return jax.tree.map(lambda x: x.reshape(-1, length), (*scores, value))
 
 
 def make_prepare_fn(model: Transformer, spec: LossSpec):
-  """(params, ref_params, Batch) → Batch with old_logp and ref_logp filled.
+  """(params, ref_params, Batch) → Batch with what its updates hold fixed.
 
   `spec.proximal='current'` leaves old_logp alone: a batch used for a single
-  update has ratio 1 by construction, and needs no extra forward pass.
+  update has ratio 1 by construction, and needs no extra forward pass. With a
+  critic, adv, old_value and returns are filled.
   """
-  logprobs = jax.jit(
-      lambda params, batch: completion_logprobs(
-          model,
-          params,
-          batch,
-          temperature=spec.temperature,
-          chunk=spec.vocab_chunk,
-      )[0].reshape(batch.completion.shape)
+  scores = functools.partial(
+      completion_scores,
+      model,
+      temperature=spec.temperature,
+      chunk=spec.vocab_chunk,
   )
 
-  def prepare_fn(params: Any, ref_params: Any, batch: Batch) -> Batch:
+  @jax.jit
+  def logprobs(params: Any, batch: Batch) -> jax.Array:
+    return scores(params, batch)[0].reshape(batch.completion.shape)
+
+  @jax.jit
+  def with_targets(params: Any, batch: Batch) -> Batch:
+    logp, _, value = scores(params, batch)  # in one pass, if both are needed
     if spec.proximal == 'recompute':
+      batch = batch._replace(old_logp=logp.reshape(batch.completion.shape))
+    return critic.targets(batch, value, spec.critic)
+
+  def prepare_fn(params: Any, ref_params: Any, batch: Batch) -> Batch:
+    if spec.critic:
+      batch = with_targets(params, batch)
+    elif spec.proximal == 'recompute':
       batch = batch._replace(old_logp=logprobs(params, batch))
     if spec.kl_coef:
       batch = batch._replace(ref_logp=logprobs(ref_params, batch))
@@ -113,18 +132,23 @@ def make_update_fn(
     B = batch.weight.size
     return batch.mask.reshape(B, -1), batch.weight.reshape(B)
 
-  aggregate = functools.partial(
-      losses.aggregate, normalizer=spec.normalizer, constant=spec.constant
-  )
+  def aggregator(batch: Batch):
+    return functools.partial(
+        losses.aggregate,
+        normalizer=spec.normalizer,
+        constant=spec.constant,
+        group_size=batch.weight.shape[1],
+    )
 
   def numerator(params, batch: Batch):
     """The loss before its division, and metrics before theirs."""
     mask, weight_B = live_weight(batch)
+    aggregate = aggregator(batch)
     behavior, old, ref = (
         x.reshape(mask.shape)
         for x in (batch.behavior_logp, batch.old_logp, batch.ref_logp)
     )
-    logp, entropy = completion_logprobs(
+    logp, entropy, value = completion_scores(
         model,
         params,
         batch,
@@ -138,7 +162,7 @@ def make_update_fn(
     loss, metrics = losses.policy_loss(
         logp,
         old,
-        batch.adv.reshape(-1),
+        batch.adv.reshape(len(mask), -1),
         mask,
         surrogate=spec.surrogate,
         ratio=spec.ratio,
@@ -162,6 +186,12 @@ def make_update_fn(
     loss, entropy_metrics = losses.entropy_loss(entropy, mask)
     if spec.entropy_coef:
       total += spec.entropy_coef * aggregate(loss, mask, is_live_B)[0]
+    if spec.critic:
+      loss, value_metrics = critic.loss(value, batch, spec.critic)
+      value_total, _ = aggregate(loss, mask, is_live_B)
+      metrics['loss/value'] = Mean(jax.lax.stop_gradient(value_total), 0.0)
+      metrics |= value_metrics
+      total += value_total
     gap = jnp.abs(jax.lax.stop_gradient(logp) - behavior)
     return total, metrics | entropy_metrics | {
         'policy/logp_gap_mean': mean_metric(gap, mask),
@@ -189,16 +219,23 @@ def make_update_fn(
   @functools.partial(jax.jit, donate_argnums=0)
   def update_fn(state: LearnerState, batch: Batch):
     mask, weight_B = live_weight(batch)
-    _, denominator = aggregate(jnp.zeros_like(mask), mask, weight_B)
+    _, denominator = aggregator(batch)(jnp.zeros_like(mask), mask, weight_B)
     denominator = jnp.maximum(denominator, 1)
     grads, metrics = sums(state.params, batch)
     grads = jax.tree.map(lambda g: g / denominator, grads)
     updates, opt_state = tx.update(grads, state.opt_state, state.params)
     params = optax.apply_updates(state.params, updates)
-    total, _ = metrics.pop('loss/policy')
-    return LearnerState(state.step + 1, params, opt_state), finish(metrics) | {
-        'loss/policy': total / denominator,
-        'policy/grad_norm': optax.tree.norm(grads),
+    # These two have the gradient's denominator.
+    totals = {
+        name: metrics.pop(name).total / denominator
+        for name in ('loss/policy', 'loss/value')
+        if name in metrics
     }
+    metrics = finish(metrics) | totals
+    if spec.critic:
+      metrics |= critic.metrics(batch)
+      metrics['critic/grad_norm'] = optax.tree.norm(grads.pop('value'))
+    metrics['policy/grad_norm'] = optax.tree.norm(grads)
+    return LearnerState(state.step + 1, params, opt_state), metrics
 
   return update_fn

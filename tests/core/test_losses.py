@@ -201,21 +201,23 @@ def test_at_ratio_one_nothing_is_clipped():
 
 
 def _aggregate(loss, mask, weight, normalizer, constant):
-  total, tokens, sequences = 0.0, 0, 0
-  for b in range(B):
-    steps = [t for t in range(T) if mask[b, t] and weight[b]]
-    own = weight[b] * sum(float(loss[b, t]) for t in steps)
-    if normalizer == 'sequence' and steps:
-      own /= len(steps)
-    total += own
-    tokens += len(steps)
-    sequences += bool(steps)
-  return total, {
-      'token': tokens, 'sequence': sequences, 'constant': sequences * constant
+  live = [
+      [(b, t) for t in range(T) if mask[b, t] and weight[b]] for b in range(B)
+  ]
+  prompts = [live[b] + live[b + 1] for b in range(0, B, 2)]
+  units = {
+      'token': [[token] for row in live for token in row],
+      'sequence': live, 'prompt': prompts, 'constant': live,
   }[normalizer]  # fmt: skip
+  total, num_units = 0.0, 0
+  for unit in filter(None, units):
+    own = sum(float(weight[b]) * float(loss[b, t]) for b, t in unit)
+    total += own if normalizer == 'constant' else own / len(unit)
+    num_units += 1
+  return total, num_units * (constant if normalizer == 'constant' else 1)
 
 
-NORMALIZERS = ['token', 'sequence', 'constant']
+NORMALIZERS = ['token', 'sequence', 'prompt', 'constant']
 
 
 @pytest.mark.parametrize('jit', [True, False])
@@ -223,7 +225,7 @@ NORMALIZERS = ['token', 'sequence', 'constant']
 def test_aggregate(normalizer, jit):
   loss, _, _, mask, weight = BATCH  # NaN where masked
   fn = functools.partial(
-      losses.aggregate, normalizer=normalizer, constant=7.0
+      losses.aggregate, normalizer=normalizer, constant=7.0, group_size=2
   )
   fn = jax.jit(fn) if jit else fn
   got = fn(loss, mask, weight)
@@ -261,7 +263,7 @@ def test_microbatches_add_up_to_the_whole(normalizer, choice):
         logp, old_logp, adv, mask, weight_B=weight, **choice
     )
     return losses.aggregate(
-        loss, mask, weight, normalizer=normalizer, constant=7.0
+        loss, mask, weight, normalizer=normalizer, constant=7.0, group_size=2
     )
 
   fn = jax.jit(jax.value_and_grad(numerator, has_aux=True))
@@ -375,7 +377,7 @@ def test_value_loss(clip, jit):
       error = max(error, near)
     want[b, t] = error / 2
   np.testing.assert_allclose(loss, want, rtol=2e-6, atol=1e-6)
-  assert metrics['value/clip_fraction'] == (clipped, mask.sum())
+  assert metrics['critic/clip_fraction'] == (clipped, mask.sum())
   assert bool(clipped) == bool(clip)
 
 
@@ -390,6 +392,26 @@ def test_value_loss_is_not_clipped_by_default_and_moves_only_the_value():
         (0, 1, 2),
     )(value, old, target)
     assert [float(g[0, 0]) for g in grads] == [slope, 0, 0]
+
+
+@pytest.mark.parametrize('jit', [True, False])
+def test_explained_variance(jit):
+  rng = np.random.default_rng(0)
+  value, returns = rng.normal(size=(2, B, T)) + [[[3.0]], [[-10.0]]]
+  mask = BATCH[3]
+  value[mask == 0] = returns[mask == 0] = np.nan
+  fn = losses.explained_variance
+  fn = jax.jit(fn) if jit else fn
+  v, r = value[mask > 0], returns[mask > 0]
+  want = 1 - (r - v).var() / r.var()
+  assert fn(value, returns, mask) == pytest.approx(want, rel=1e-5)
+  assert fn(returns + 5, returns, mask) == pytest.approx(1, abs=1e-5)
+  assert fn(np.full_like(value, 0.1), returns, mask) == pytest.approx(
+      0, abs=1e-5
+  )
+  # Nothing varies, nothing counts: nothing to explain.
+  for seen in (mask, 0 * mask):
+    assert fn(value, np.full_like(value, 0.1), seen) == 0
 
 
 def test_entropy_loss():
@@ -430,5 +452,7 @@ def test_shapes_are_checked():
     losses.importance_weight(ok, bad, ok)
   with pytest.raises(ValueError, match='return_BT'):
     losses.value_loss(ok, ok, bad, ok)
+  with pytest.raises(ValueError, match='return_BT'):
+    losses.explained_variance(ok, bad, ok)
   with pytest.raises(ValueError, match='mask_BT'):
     losses.entropy_loss(ok, bad)

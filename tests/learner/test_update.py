@@ -92,7 +92,9 @@ def test_gradient_is_that_of_the_plain_policy_gradient(params):
   assert metrics['policy/ratio'] == pytest.approx(1.0)
 
 
-@pytest.mark.parametrize('normalizer', ['token', 'sequence', 'constant'])
+@pytest.mark.parametrize(
+    'normalizer', ['token', 'sequence', 'prompt', 'constant']
+)
 def test_microbatches_give_the_whole_batchs_gradient(params, normalizer):
   spec = dataclasses.replace(
       SPEC, proximal='recompute', kl_coef=0.1, entropy_coef=0.01, tis='token',
@@ -209,3 +211,29 @@ def test_imitation_follows_the_likelihood(params):
   assert learner.step == 1
   moved = jax.tree.map(jnp.subtract, params, learner.params)
   assert_close(moved, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize('head_dtype', ['', 'float32'])
+def test_a_float32_head_under_bfloat16(params, head_dtype):
+  config = dataclasses.replace(CONFIG, dtype='bfloat16', head_dtype=head_dtype)
+  model = Transformer(config)
+  params = params | {'embed': 30 * params['embed']}
+  batch = make_batch()
+  batch = batch._replace(completion=batch.completion[..., :1])
+  args = batch.prompt, batch.prompt_mask
+  hidden = model.completion_states(params, *args, batch.completion)
+  assert hidden.dtype == jnp.bfloat16
+  exact = np.float64(hidden) @ np.float64(params['embed']).T
+  # What is sampled from, first token and later ones, and what is learnt from.
+  sampled = model.prefill(params, *args)[0], model._decode_head(params, hidden)
+  gaps = [np.abs(sampled[0] - exact[:, 0, 0]).max(),
+          np.abs(sampled[1] - exact).max()]
+  assert all(x.dtype == jnp.float32 for x in sampled)
+  assert all(gap < 1e-5 if head_dtype else 1e-3 < gap < 0.1 for gap in gaps)
+  logp, *_ = update.completion_scores(
+      model, params, batch, temperature=1.0, chunk=7
+  )
+  want = np.take_along_axis(
+      np.array(jax.nn.log_softmax(exact)), batch.completion[..., None], -1
+  )
+  np.testing.assert_allclose(logp, want.reshape(-1, 1), atol=1e-5)
