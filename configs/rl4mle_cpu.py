@@ -29,5 +29,7 @@ def get_config() -> ml_collections.ConfigDict:
     config.collect.group_size = 2
     config.imitation.improve_share = 0.2
     config.learner.algorithm = 'ppo'
+    config.critic.warmup_updates = 2
+    config.critic.clip = 2.0  # rewards span some ten
     config.checkpoint.every = 5
   return config

@@ -49,6 +49,7 @@ def get_config() -> ml_collections.ConfigDict:
     config.collect.num_groups = 128
     config.collect.group_size = 1
     config.learner.algorithm = 'ppo'
+    config.critic.clip = 2.0  # rewards span some ten
     config.learner.lr = 1e-5
     config.learner.num_microbatches = 8
     config.loss.tis = 'token'

@@ -22,6 +22,7 @@ def get_config() -> ml_collections.ConfigDict:
     config.num_steps = 400
     config.model.source = 'Qwen/Qwen2.5-3B-Instruct'
     config.model.dtype = 'bfloat16'
+    config.model.head_dtype = 'float32'
     config.model.remat = True
     config.mesh.data = 1
     config.mesh.fsdp = -1
