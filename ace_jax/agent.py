@@ -142,6 +142,7 @@ def _make_env(config: ml_collections.ConfigDict) -> MleEnv:
       suggest_imports=config.env.suggest_imports,
       instrument_programs=config.env.instrument,
       limits=_limits(config),
+      mlebench_data=config.env.mlebench_data,
   )
 
 
