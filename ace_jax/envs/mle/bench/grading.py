@@ -7,6 +7,7 @@ the submission and of the answers that belong to the part.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import importlib
@@ -16,7 +17,7 @@ import pathlib
 import sys
 import types
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -77,21 +78,32 @@ def _score(bench: _Bench, submission: bytes | None, rows: str) -> float:
   if rows != 'all':
     part = _on_part(bench, frame, rows)
     if part is None:
-      warnings.warn(
-          f'{bench.known.id}: its metric is undefined on the {rows} rows '
-          'alone; all rows are scored instead', stacklevel=1)
+      _tell(bench.known.id, rows)
     else:
       score = part
   return round(float(score), 5)
 
 
+@functools.cache
+def _tell(name: str, rows: str) -> None:
+  """Once for a task and a part."""
+  warnings.warn(f'{name}: its metric is undefined on the {rows} rows alone; '
+                'all rows are scored instead', stacklevel=3)
+
+
+def _run(
+    bench: _Bench, submission: pd.DataFrame, answers: pd.DataFrame
+) -> float:
+  with warnings.catch_warnings():  # of one class, a constant: NaN says it
+    warnings.simplefilter('ignore')
+    return bench.grade(submission, answers)
+
+
 def _official(bench: _Bench, frame: pd.DataFrame) -> float:
   """The score on all rows, which decides what is valid."""
   try:
-    score = bench.grade(frame.copy(), bench.answers.copy())
-  except InvalidSubmission:
-    raise
-  except bench.refusal as e:
+    score = _run(bench, frame.copy(), bench.answers.copy())
+  except (InvalidSubmission, bench.refusal) as e:
     raise InvalidSubmission(_line(e)) from e
   except _UNFORESEEN as e:
     # Its words may hold answers.
@@ -111,8 +123,8 @@ def _on_part(bench: _Bench, frame: pd.DataFrame, rows: str) -> float | None:
   if len(chosen) != len(frame):
     return None
   try:
-    score = bench.grade(frame[chosen].reset_index(drop=True),
-                        answers.reset_index(drop=True))
+    score = _run(bench, frame[chosen].reset_index(drop=True),
+                 answers.reset_index(drop=True))
   except (bench.refusal, *_UNFORESEEN):
     return None
   return score if math.isfinite(score) else None
@@ -172,11 +184,11 @@ def _load(path: pathlib.Path, state: tuple[int, ...]) -> _Bench:
 def _grade_fn(grader: str) -> tuple[Grader, type[Exception]]:
   """A grade.py's function, and what it raises for a bad submission."""
   place, _, function = grader.rpartition(':')
-  refusal = _refusal()
   try:
-    module = (_import_file(pathlib.Path(place)) if place.endswith('.py')
-              else importlib.import_module(place))
-    return getattr(module, function), refusal
+    with _helpers() as refusal:
+      module = (_import_file(pathlib.Path(place)) if place.endswith('.py')
+                else importlib.import_module(place))
+      return getattr(module, function), refusal
   except (ImportError, AttributeError, SyntaxError) as e:
     raise ValueError(f'{place} does not load: {e}') from e
 
@@ -195,14 +207,23 @@ def _import_file(file: pathlib.Path) -> types.ModuleType:
   return module
 
 
-@functools.cache
-def _refusal() -> type[Exception]:
-  """mlebench's InvalidSubmissionError, or ours under that name."""
+@contextlib.contextmanager
+def _helpers() -> Iterator[type[Exception]]:
+  """What a grade.py imports of mlebench, also where it is not installed.
+
+  Yields:
+    InvalidSubmissionError; without mlebench, ours under that name.
+  """
   if definition.mlebench_root() is not None:
-    return importlib.import_module(
-        'mlebench.grade_helpers').InvalidSubmissionError
-  helpers = types.ModuleType('mlebench.grade_helpers')
-  helpers.InvalidSubmissionError = InvalidSubmission
-  sys.modules['mlebench'] = types.ModuleType('mlebench')
-  sys.modules['mlebench.grade_helpers'] = helpers
-  return InvalidSubmission
+    helpers = importlib.import_module('mlebench.grade_helpers')
+    yield helpers.InvalidSubmissionError
+    return
+  names = ('mlebench', 'mlebench.grade_helpers')
+  for name in names:
+    sys.modules[name] = types.ModuleType(name)
+    sys.modules[name].InvalidSubmissionError = InvalidSubmission
+  try:
+    yield InvalidSubmission
+  finally:
+    for name in names:
+      del sys.modules[name]
