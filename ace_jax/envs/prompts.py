@@ -63,6 +63,7 @@ class Preview:
   # Said in place of what is derived, where a task's files are not as ours.
   question: str = ''
   contract: str = ''
+  files: str = ''  # what there is to read
 
 
 def preview(task: Task, *, num_rows: int = 2) -> Preview:
@@ -163,6 +164,7 @@ def messages(
       _summary(task.description, detail.description),
       _columns(preview.columns, detail.columns),
       _rows(task, preview, detail),
+      preview.files if detail.columns else '',
       _contract(task, preview),
       f'Limits: {limits.cpu_limit_s:g} s CPU, {limits.memory_mb} MB.',
       '\n'.join(imports),

@@ -60,7 +60,8 @@ def preview(task: Task, *, num_rows: int = 2) -> prompts.Preview:
       classes=classes,
       submission_columns=known.columns,
       question=_question(task, classes),
-      contract=_contract(task, known))
+      contract=_contract(task, known),
+      files=_files(public))
 
 
 def _question(task: Task, classes: tuple[str, ...]) -> str:
@@ -71,7 +72,6 @@ def _question(task: Task, classes: tuple[str, ...]) -> str:
 
 
 def _contract(task: Task, known: definition.Definition) -> str:
-  files, more = _files(task.public_dir)
   shown = prompts.abbreviate(known.columns)
   columns = ','.join(shown[:8]) + (',…' if len(shown) > 8 else '')
   metric, content = METRICS.get(known.metric), ''
@@ -81,7 +81,6 @@ def _contract(task: Task, known: definition.Definition) -> str:
   title = metric.title if metric else known.metric
   direction = 'lower' if task.lower_is_better else 'higher'
   return (
-      f'Files in data/: {", ".join(files)}{more}.\n'
       f'Write submission.csv with columns {columns}{as_in}{content}.\n'
       f'Metric: {title}, {direction} is better.')
 
@@ -99,14 +98,15 @@ def _classes(train: pd.DataFrame, task: Task) -> tuple[str, ...]:
 # --- Files ----------------------------------------------------------------
 
 
-def _files(public: pathlib.Path) -> tuple[list[str], str]:
+def _files(public: pathlib.Path) -> str:
   """Names with sizes, tables first; and a note of what is not listed."""
   entries = sorted(
       (e for e in os.scandir(public) if e.name != 'description.md'),
       key=lambda e: (not e.name.endswith(('.csv', '.json')), e.name))
   more = f' and {len(entries) - _LISTED} more' if len(
       entries) > _LISTED else ''
-  return [_file(pathlib.Path(e)) for e in entries[:_LISTED]], more
+  shown = ', '.join(_file(pathlib.Path(e)) for e in entries[:_LISTED])
+  return f'Files in data/: {shown}{more}.'
 
 
 def _file(path: pathlib.Path) -> str:

@@ -11,7 +11,6 @@ from bench_data import to_bytes
 from ace_jax.envs.mle import grading, layout, tasks
 from ace_jax.types import Grade
 
-
 # --- The formulas ---------------------------------------------------------
 
 
