@@ -75,6 +75,10 @@ class Agent:
   ) -> list[grammar.Demo]:
     """Programs for training tasks, drawn from the grammar, all seen to run."""
     config = self.config
+    if not self.env.own_train_tasks:
+      raise ValueError('demonstrations are written for tasks of our own '
+                       'layout: name one in env.train_tasks, or '
+                       'set imitation.num_demos=0')
 
     def run(items: Sequence[tuple[str, str, str]]):
       return self.collector.run(
@@ -84,7 +88,7 @@ class Agent:
       )
 
     return grammar.demonstrations(
-        {name: self.env.tasks[name] for name in self.env.train_tasks},
+        {name: self.env.tasks[name] for name in self.env.own_train_tasks},
         self.env.preview,
         num=config.imitation.num_demos + config.imitation.num_held_out_demos,
         seed=config.seed,
@@ -187,8 +191,9 @@ def _corpus(config: ml_collections.ConfigDict, env: MleEnv) -> list[str]:
         budget=config.sampler.max_prompt_tokens,
     )
     texts += [message['content'] for message in messages]
-    texts += [
-        grammar.sample_program(env.tasks[name], env.preview(name), rng)
-        for _ in range(50)
-    ]
+    if name in env.own_train_tasks:
+      texts += [
+          grammar.sample_program(env.tasks[name], env.preview(name), rng)
+          for _ in range(50)
+      ]
   return texts

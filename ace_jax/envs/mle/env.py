@@ -58,8 +58,8 @@ class MleEnv:
     self.tasks: dict[str, Task] = {}
     load = functools.partial(
         self._load, root=root, mlebench_data=mlebench_data)
-    self.train_tasks = load(train_tasks)
-    self.held_out_tasks = load(held_out_tasks)
+    self.train_tasks = load(train_tasks, 'train')
+    self.held_out_tasks = load(held_out_tasks, 'held_out')
     both = set(self.train_tasks) & set(self.held_out_tasks)
     if both:
       raise ValueError(f'trained on and held out: {", ".join(sorted(both))}')
@@ -71,17 +71,27 @@ class MleEnv:
     self._grader = GraderProcess()
     self._nonces: dict[str, str] = {}
 
-  def _load(self, given: Sequence[str], **where) -> tuple[str, ...]:
+  def _load(
+      self, given: Sequence[str], split: str, **where
+  ) -> tuple[str, ...]:
     """Names of tasks that are given by name, by directory or as a set."""
     names = []
     for item in competitions.expand(given):
       task = tasks_lib.load_task(item, **where)
+      if directory.is_prepared(task.path):  # it is what the config says
+        task = dataclasses.replace(task, split=split)
       names.append(task.name)
       other = self.tasks.setdefault(task.name, task).path
       if other != task.path:
         raise ValueError(f'two tasks are named {task.name!r}: {other} and '
                          f'{task.path}')
     return tuple(names)
+
+  @property
+  def own_train_tasks(self) -> tuple[str, ...]:
+    """Training tasks in our own layout: the grammar's, for a warm start."""
+    return tuple(name for name in self.train_tasks
+                 if not directory.is_prepared(self.tasks[name].path))
 
   def preview(self, name: str) -> prompts.Preview:
     """What a prompt shows of a task's public data, read once."""

@@ -94,6 +94,9 @@ def test_by_id_by_directory_and_as_a_set(tmp_path, prepared, env):
   assert env(MAY, data=tmp_path).tasks[MAY].path == tmp_path / MAY
   made = env(CACTUS, train=[str(tmp_path / MAY)], data=tmp_path)
   assert (made.train_tasks, made.held_out_tasks) == ((MAY,), (CACTUS,))
+  assert {n: t.split for n, t in made.tasks.items()} == {
+      MAY: 'train', CACTUS: 'held_out'}
+  assert made.own_train_tasks == ()  # the grammar does not know them
   with pytest.raises(ValueError, match='trained on and held out'):
     env(MAY, train=[str(tmp_path / MAY)], data=tmp_path)
   with pytest.raises(ValueError, match='mlebench prepare -c') as error:
