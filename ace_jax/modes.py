@@ -10,6 +10,7 @@ import jax
 from ace_jax import records
 from ace_jax.agent import Agent
 from ace_jax.envs.mle import tasks as tasks_lib
+from ace_jax.envs.mle.bench import competitions
 from ace_jax.evaluate import evaluate
 from ace_jax.learner import checkpoint
 from ace_jax.policy import weights
@@ -61,11 +62,12 @@ def _solve(config, workdir, *, out, task, num_samples, **_) -> None:
   if task is None:
     raise ValueError('--mode=solve needs --task=NAME')
   root = pathlib.Path(config.env.root or tasks_lib.default_root())
-  name = tasks_lib.load_task(task, root).name
+  name = tasks_lib.load_task(task, root, config.env.mlebench_data).name
   # The training tasks stay: a policy made from scratch has its vocabulary
   # from them.
-  if name not in (config.env.train_tasks or tasks_lib.task_names('train')):
-    config.env.held_out_tasks = (name,)
+  given = config.env.train_tasks or tasks_lib.task_names('train')
+  if not {name, task} & set(competitions.expand(given)):
+    config.env.held_out_tasks = (task,)
   out = out or workdir / 'solutions' / name
   with Progress(num_samples) as progress:
     with Agent(config, note=progress.note) as agent:

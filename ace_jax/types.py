@@ -28,7 +28,7 @@ class Task:
   path: pathlib.Path  # holds prepared/public, prepared/private, task.json
   split: str  # train | held_out
   kind: str  # binary | multiclass | regression
-  metric: str  # a key of envs.mle.metrics.METRICS
+  metric: str  # a key of envs.mle.metrics.METRICS, or MLE-bench's
   lower_is_better: bool
   description: str  # the text of description.md
   target: str  # name of the column to predict

@@ -42,6 +42,8 @@ def get_config() -> ml_collections.ConfigDict:
   config.env = ml_collections.ConfigDict()
   config.env.name = 'mle'
   config.env.root = ''  # prepared tasks; '': the user's cache
+  config.env.mlebench_data = ''  # of `mlebench prepare`; '': its default
+  # Names, directories, or the sets mlebench_lite and rl4mle.
   config.env.train_tasks = ()  # (): every built-in training task
   config.env.held_out_tasks = ()  # (): every built-in held-out task
   config.env.reward = 'human_rank'  # human_rank | rl4mle

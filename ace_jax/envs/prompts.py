@@ -60,6 +60,10 @@ class Preview:
   num_rows: int  # of train.csv
   classes: tuple[str, ...]  # sorted labels as CSV text; () for regression
   submission_columns: tuple[str, ...]
+  # Said in place of what is derived, where a task's files are not as ours.
+  question: str = ''
+  contract: str = ''
+  files: str = ''  # what there is to read
 
 
 def preview(task: Task, *, num_rows: int = 2) -> Preview:
@@ -79,9 +83,9 @@ def preview(task: Task, *, num_rows: int = 2) -> Preview:
   if task.kind != 'regression':
     classes = tuple(map(str, sorted(train[task.target].dropna().unique())))
   return Preview(
-      columns=tuple(_column(train[name]) for name in features),
+      columns=tuple(column(train[name]) for name in features),
       rows=tuple(
-          tuple(_value(row[name]) for name in [*features, task.target])
+          tuple(cell(row[name]) for name in [*features, task.target])
           for _, row in train.head(num_rows).iterrows()
       ),
       num_rows=len(train),
@@ -90,7 +94,8 @@ def preview(task: Task, *, num_rows: int = 2) -> Preview:
   )
 
 
-def _column(values: pd.Series) -> Column:
+def column(values: pd.Series) -> Column:
+  """What a prompt says of a column, from its values."""
   present = values.dropna()
   if pd.api.types.is_numeric_dtype(values):
     kind = 'number'
@@ -101,7 +106,8 @@ def _column(values: pd.Series) -> Column:
   return Column(str(values.name), kind, missing, int(present.nunique()))
 
 
-def _value(value: object, *, width: int = 40) -> str:
+def cell(value: object, *, width: int = 40) -> str:
+  """A value as a prompt shows it, on one line."""
   if isinstance(value, float):
     return '' if pd.isna(value) else f'{value:.3g}'
   text = ' '.join(str(value).split())
@@ -158,6 +164,7 @@ def messages(
       _summary(task.description, detail.description),
       _columns(preview.columns, detail.columns),
       _rows(task, preview, detail),
+      preview.files if detail.columns else '',
       _contract(task, preview),
       f'Limits: {limits.cpu_limit_s:g} s CPU, {limits.memory_mb} MB.',
       '\n'.join(imports),
@@ -200,9 +207,11 @@ def fit(
 
 
 def _question(task: Task, preview: Preview) -> str:
+  if preview.question:
+    return preview.question
   kind, what = 'Regression', 'a number'
   if preview.classes:
-    labels = _abbreviate(preview.classes)
+    labels = abbreviate(preview.classes)
     kind = 'Classification'
     what = ', '.join(labels[:8]) + (', …' if len(labels) > 8 else '')
   return (
@@ -229,11 +238,11 @@ def _columns(columns: Sequence[Column], limit: int) -> str:
   for kind, title in (
       ('number', 'Numeric'), ('category', 'String'), ('text', 'Text')
   ):
-    names = _abbreviate([c.name for c in columns if c.kind == kind])
+    names = abbreviate([c.name for c in columns if c.kind == kind])
     if names:
       more = ', …' if len(names) > limit else ''
       parts.append(f'{title} columns: {", ".join(names[:limit])}{more}.')
-  missing = _abbreviate([c.name for c in columns if c.missing])
+  missing = abbreviate([c.name for c in columns if c.missing])
   if missing:
     more = ', …' if len(missing) > limit // 2 else ''
     shown = ', '.join(missing[: limit // 2])
@@ -241,7 +250,7 @@ def _columns(columns: Sequence[Column], limit: int) -> str:
   return '\n'.join(parts)
 
 
-def _abbreviate(names: Sequence[str]) -> list[str]:
+def abbreviate(names: Sequence[str]) -> list[str]:
   """Names, with runs of at least four that count up made one: `p0…p63`."""
   split = [re.fullmatch(r'(.*?)(\d*)', name, re.DOTALL) for name in names]
 
@@ -275,6 +284,8 @@ def _rows(task: Task, preview: Preview, detail: Detail) -> str:
 
 def _contract(task: Task, preview: Preview) -> str:
   """Files, the submission, the metric."""
+  if preview.contract:
+    return preview.contract
   direction = 'lower' if task.lower_is_better else 'higher'
   columns = ','.join(preview.submission_columns[:6])
   if len(preview.submission_columns) > 6:

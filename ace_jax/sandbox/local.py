@@ -102,7 +102,11 @@ class LocalSandbox:
     """One line: the level, and why it is no better."""
     meter = (f'cgroup v{self.cgroup}' if self.cgroup else 'sums over /proc')
     why = f' ({"; ".join(self.reasons)})' if self.reasons else ''
-    return f'sandbox: local, level {self.level}, metered by {meter}{why}'
+    places = '' if self.level == 'L3' else (
+        '; programs find data/ and write submission.csv where they start, '
+        'there is no /home/data and no /home/submission')
+    return (f'sandbox: local, level {self.level}, metered by {meter}{why}'
+            f'{places}')
 
   @property
   def spawner_pid(self) -> int:

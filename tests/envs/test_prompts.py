@@ -104,14 +104,14 @@ def test_suggested_imports_stay_when_details_go(wine):
 
 
 def test_numbered_columns_are_abbreviated():
-  assert prompts._abbreviate([f'p{i}' for i in range(64)]) == ['p0…p63']
-  assert prompts._abbreviate(['a', 'b0', 'b1', 'b2', 'c']) == [
+  assert prompts.abbreviate([f'p{i}' for i in range(64)]) == ['p0…p63']
+  assert prompts.abbreviate(['a', 'b0', 'b1', 'b2', 'c']) == [
       'a', 'b0', 'b1', 'b2', 'c']
-  assert prompts._abbreviate(['b0', 'b1', 'b3', 'b4']) == [
+  assert prompts.abbreviate(['b0', 'b1', 'b3', 'b4']) == [
       'b0', 'b1', 'b3', 'b4']
-  assert prompts._abbreviate(['x', *map(str, range(1, 6)), '7']) == [
+  assert prompts.abbreviate(['x', *map(str, range(1, 6)), '7']) == [
       'x', '1…5', '7']
-  assert prompts._abbreviate([]) == []
+  assert prompts.abbreviate([]) == []
 
 
 def test_least_useful_parts_go_first(wine):

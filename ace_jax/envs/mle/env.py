@@ -8,6 +8,7 @@ own, on bytes harvested after everything in the sandbox was dead.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import pathlib
 import secrets
 import zlib
@@ -16,6 +17,8 @@ from collections.abc import Sequence
 from ace_jax.envs import instrument, prompts, rewards
 from ace_jax.envs.mle import estimators
 from ace_jax.envs.mle import tasks as tasks_lib
+from ace_jax.envs.mle.bench import competitions, directory
+from ace_jax.envs.mle.bench import preview as bench_preview
 from ace_jax.envs.mle.grader import GraderProcess
 from ace_jax.sandbox.base import SandboxSpec
 from ace_jax.types import Execution, Grade, Job, Problem, Status, Task
@@ -50,16 +53,16 @@ class MleEnv:
       suggest_imports: bool,
       instrument_programs: bool,
       limits: SandboxSpec,
+      mlebench_data: str = '',
   ):
-    self.train_tasks = tuple(train_tasks)
-    self.held_out_tasks = tuple(held_out_tasks)
+    self.tasks: dict[str, Task] = {}
+    load = functools.partial(
+        self._load, root=root, mlebench_data=mlebench_data)
+    self.train_tasks = load(train_tasks, 'train')
+    self.held_out_tasks = load(held_out_tasks, 'held_out')
     both = set(self.train_tasks) & set(self.held_out_tasks)
     if both:
       raise ValueError(f'trained on and held out: {", ".join(sorted(both))}')
-    self.tasks: dict[str, Task] = {
-        name: tasks_lib.load_task(name, root)
-        for name in self.train_tasks + self.held_out_tasks
-    }
     self._reward = reward
     self._suggest_imports = suggest_imports
     self._instrument = instrument_programs
@@ -68,10 +71,36 @@ class MleEnv:
     self._grader = GraderProcess()
     self._nonces: dict[str, str] = {}
 
+  def _load(
+      self, given: Sequence[str], split: str, **where
+  ) -> tuple[str, ...]:
+    """Names of tasks that are given by name, by directory or as a set."""
+    names = []
+    for item in competitions.expand(given):
+      task = tasks_lib.load_task(item, **where)
+      if directory.is_prepared(task.path):  # it is what the config says
+        task = dataclasses.replace(task, split=split)
+      names.append(task.name)
+      other = self.tasks.setdefault(task.name, task).path
+      if other != task.path:
+        raise ValueError(f'two tasks are named {task.name!r}: {other} and '
+                         f'{task.path}')
+    return tuple(names)
+
+  @property
+  def own_train_tasks(self) -> tuple[str, ...]:
+    """Training tasks in our own layout: the grammar's, for a warm start."""
+    return tuple(name for name in self.train_tasks
+                 if not directory.is_prepared(self.tasks[name].path))
+
   def preview(self, name: str) -> prompts.Preview:
     """What a prompt shows of a task's public data, read once."""
     if name not in self._previews:
-      self._previews[name] = prompts.preview(self.tasks[name])
+      task = self.tasks[name]
+      read = prompts.preview
+      if directory.is_prepared(task.path):
+        read = bench_preview.preview
+      self._previews[name] = read(task)
     return self._previews[name]
 
   def messages(

@@ -18,6 +18,8 @@ from typing import NamedTuple
 import numpy as np
 
 from ace_jax.envs.mle import canary, layout, leaderboard
+from ace_jax.envs.mle.bench import directory
+from ace_jax.envs.mle.bench import grading as bench_grading
 from ace_jax.envs.mle.metrics import METRICS
 from ace_jax.types import Grade, Task
 
@@ -53,6 +55,8 @@ def grade(task: Task, submission: bytes | None, rows: str = 'reward') -> Grade:
   """
   if rows not in leaderboard.ROWS:
     raise ValueError(f'rows is one of {leaderboard.ROWS}, not {rows!r}')
+  if directory.is_prepared(task.path):
+    return bench_grading.grade(task, submission, rows)
   answers = load_answers(task)
   try:
     predictions = parse(task, answers, submission)

@@ -16,6 +16,8 @@ import pathlib
 from collections.abc import Iterable
 
 from ace_jax.envs.mle import catalog, leaderboard
+from ace_jax.envs.mle.bench import definition, directory
+from ace_jax.envs.mle.bench.competitions import COMPETITIONS, SETS
 from ace_jax.types import Task
 
 PREPARE = 'python -m ace_jax.envs.mle prepare'
@@ -56,9 +58,14 @@ def added_names(root: pathlib.Path | None = None) -> tuple[str, ...]:
 
 
 def load_task(
-    name_or_dir: str | pathlib.Path, root: str | pathlib.Path | None = None
+    name_or_dir: str | pathlib.Path,
+    root: str | pathlib.Path | None = None,
+    mlebench_data: str | pathlib.Path = '',
 ) -> Task:
-  """Reads a prepared task by its name under `root`, or by its directory.
+  """Reads a prepared task by its name, or by its directory.
+
+  Names are those under `root`, then MLE-bench's competitions under
+  `mlebench_data`; directories are ours or mlebench's.
 
   Raises:
     TaskError: unknown, not prepared, or without answers; one clear line.
@@ -66,9 +73,14 @@ def load_task(
   root = pathlib.Path(root or default_root())
   given = str(name_or_dir)
   path = pathlib.Path(given)
+  known = [s.name for s in catalog.TASKS] + list(added_names(root))
+  if given not in known:
+    prepared = directory.find(given, mlebench_data)
+    if prepared:
+      return definition.load(prepared)
   if os.sep not in given and not (path / 'task.json').is_file():
     path = root / given
-    known = [s.name for s in catalog.TASKS] + list(added_names(root))
+    known += [*COMPETITIONS, *SETS]
     if given not in known:
       raise TaskError(
           f'unknown task {given!r}, did you mean {nearest(given, known)!r}?')
