@@ -29,6 +29,8 @@ def _evaluate(config, workdir, **_) -> None:
   """The protocol of `eval` on the held-out tasks: arms, budgets, seeds."""
   records.load_config(workdir, config, keep=('eval',))
   protocol.check(config.eval)
+  if config.eval.max_prompt_tokens:
+    config.sampler.max_prompt_tokens = config.eval.max_prompt_tokens
   with Progress(0) as progress, Agent(config, note=progress.note) as agent:
     base = None if config.imitation.num_demos else agent.params
 

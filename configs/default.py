@@ -172,9 +172,13 @@ def get_config() -> ml_collections.ConfigDict:
   config.eval.arms = (
       'trained/scratch_improve', 'frozen/scratch_improve', 'frozen/aide'
   )
-  config.eval.attempts = 32  # per held-out task and seed
+  config.eval.tasks = ()  # of the run's; (): every held-out task
+  config.eval.attempts = 32  # per task and seed
   config.eval.wall_s = 0.0  # seconds per task and seed, if sooner; 0: no limit
   config.eval.seeds = (0, 1, 2)
+  # 0: sampler.max_prompt_tokens. A program to start from may need more; where
+  # it does not fit, a draft takes its place. Drafts then show more as well.
+  config.eval.max_prompt_tokens = 0
   config.eval.aide_drafts = 5  # before anything else
   config.eval.aide_debug_prob = 0.5
   config.eval.aide_max_debug_depth = 3  # attempts in a row

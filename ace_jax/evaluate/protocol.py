@@ -1,4 +1,4 @@
-"""The test-time protocol: arms of policy and search on the held-out tasks.
+"""The test-time protocol: arms of policy and search on held-out tasks.
 
 Every arm searches every task under every seed, with the same budget. The
 searches advance in lock step: each round is one call of the sampler, and first
@@ -32,6 +32,7 @@ from ace_jax.agent import Agent
 from ace_jax.buffer.ledger import Ledger
 from ace_jax.evaluate import history
 from ace_jax.evaluate import search as search_lib
+from ace_jax.evaluate.compilation import CompileClock
 from ace_jax.evaluate.measures import Cell
 from ace_jax.evaluate.store import Store
 from ace_jax.report.progress import Progress
@@ -41,8 +42,8 @@ POLICIES = ('trained', 'frozen')
 _LEAD_ROWS = 64  # first drafts sampled at a time
 # What an attempt depends on, with the tasks: another choice, another phase.
 _SETTINGS = (
-    'attempts', 'wall_s', 'seeds', 'temperature', 'aide_drafts',
-    'aide_debug_prob', 'aide_max_debug_depth',
+    'attempts', 'wall_s', 'seeds', 'temperature', 'max_prompt_tokens',
+    'aide_drafts', 'aide_debug_prob', 'aide_max_debug_depth',
 )
 
 
@@ -117,8 +118,19 @@ def settings(agent: Agent) -> dict[str, Any]:
   return {
       'seed': config.seed,
       **{name: config.eval[name] for name in _SETTINGS},
-      'tasks': list(agent.env.held_out_tasks),
+      'tasks': [task.name for task in _tasks(agent)],
   }
+
+
+def _tasks(agent: Agent) -> list[Task]:
+  tasks = agent.env.tasks
+  names = agent.config.eval.tasks or agent.env.held_out_tasks
+  if unknown := [name for name in names if name not in tasks]:
+    raise ValueError(
+        f'eval.tasks: {unknown[0]!r} is no task of this run; its tasks are '
+        f'{", ".join(tasks)}'
+    )
+  return [tasks[name] for name in names]
 
 
 def _digest(agent: Agent) -> str:
@@ -160,8 +172,9 @@ def _run_arm(
     store: Store,
 ) -> tuple[Cell, ...]:
   config = agent.config.eval
-  tasks = [agent.env.tasks[task] for task in agent.env.held_out_tasks]
-  running = [_Running(task, seed) for seed in config.seeds for task in tasks]
+  running = [
+      _Running(task, seed) for seed in config.seeds for task in _tasks(agent)
+  ]
   rounds: dict[int, list] = {}
   for row in ledger.attempts(phase):
     rounds.setdefault(row['step'], []).append(row)
@@ -257,17 +270,19 @@ def _sample(
   for number in (*config.eval.seeds, index):
     rng = jax.random.fold_in(rng, number)
   agent.collector.pop_timings()
-  agent.collector.launch(
-      [problem for problem, _ in asks],
-      rng,
-      prefix=prefix,
-      num_samples=len(asks[0][1]),
-      rows='select',
-      purpose='audit',
-      temperature=config.eval.temperature,
-  )
+  with CompileClock() as clock:
+    agent.collector.launch(
+        [problem for problem, _ in asks],
+        rng,
+        prefix=prefix,
+        num_samples=len(asks[0][1]),
+        rows='select',
+        purpose='audit',
+        temperature=config.eval.temperature,
+    )
   groups = agent.collector.take()
   metrics = collect.metrics(groups) | agent.collector.pop_timings()
+  metrics['time/sample_s'] -= clock.seconds()
   return [_audited(agent, a) for g in groups for a in g.attempts], metrics
 
 

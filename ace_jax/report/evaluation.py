@@ -21,29 +21,34 @@ from ace_jax.report.charts import Figure
 from ace_jax.report.table import with_error
 
 FILE_NAME = 'evaluation.json'
-# Measure → heading and format, in the order in which they are shown.
+# Measure → label and format, in the order in which they are shown.
 SHOWN = {
-    'valid_rate': ('valid', '{:.3f}'),
-    'valid_submission': ('solved', '{:.3f}'),
-    'any_medal': ('medal', '{:.3f}'),
-    'above_median': ('>median', '{:.3f}'),
-    'human_rank': ('HumanRank', '{:.3f}'),
-    'oracle_human_rank': ('oracle', '{:.3f}'),
-    'mean_human_rank': ('mean', '{:.3f}'),
+    'valid_rate': ('valid attempts', '{:.3f}'),
+    'valid_submission': ('valid submission', '{:.3f}'),
+    'any_medal': ('any medal', '{:.3f}'),
+    'above_median': ('above median', '{:.3f}'),
+    'official_any_medal': ('any medal, all rows', '{:.3f}'),
+    'official_above_median': ('above median, all rows', '{:.3f}'),
+    'human_rank': ('HumanRank, selected', '{:.3f}'),
+    'oracle_human_rank': ('HumanRank, oracle', '{:.3f}'),
+    'mean_human_rank': ('HumanRank, mean', '{:.3f}'),
     'score@1': ('score@1', '{:.3f}'),
     'score@8': ('score@8', '{:.3f}'),
     'score@32': ('score@32', '{:.3f}'),
-    'distinct_programs': ('distinct', '{:.1f}'),
-    'first_valid': ('first valid', '{:.1f}'),
-    'seconds': ('seconds', '{:.0f}'),
+    'distinct_programs': ('distinct programs', '{:.2f}'),
+    'first_valid': ('attempts to the first valid', '{:.2f}'),
+    'improve_share': ('improve attempts', '{:.3f}'),
+    'debug_share': ('debug attempts', '{:.3f}'),
+    'seconds': ('seconds', '{:.1f}'),
 }
 PER_TASK = ('valid_rate', 'human_rank')
 LEGEND = (
-    'valid: share of attempts. solved, medal, >median, HumanRank: of the '
-    'selected attempt, graded on rows that the search never saw; oracle: the '
-    'best by those rows; mean: of all attempts. score@k: HumanRank of the best '
-    'of k attempts. first valid: attempts, the whole budget where none was. '
-    '± one standard error over seeds; of a difference, over tasks.'
+    'From valid submission to HumanRank, selected: of the attempt that did '
+    'best on the rows that the search sees, graded on rows that it never saw '
+    '(or on all rows, as MLE-bench does). oracle: the best by those unseen '
+    'rows; mean: of all attempts, 0 where invalid. score@k: HumanRank of the '
+    'best of k attempts. attempts to the first valid: the whole budget where '
+    'none was. ± one standard error: over seeds, of a difference over tasks.'
 )
 
 
@@ -65,38 +70,33 @@ def show(
   """Prints arms, their differences, and every task; unframed in a pipe."""
   console = console or rich.console.Console()
   arms, settings = result['arms'], result['settings']
-  budget = f'{settings["attempts"]} attempts'
-  if settings['wall_s']:
-    budget += f' or {settings["wall_s"]:g} s'
   title = (
-      f'{len(settings["tasks"])} held-out tasks, {len(settings["seeds"])} '
-      f'seeds, {budget} each'
+      f'Tasks: {len(settings["tasks"])}, seeds: {len(settings["seeds"])}, '
+      f'attempts of each: {settings["attempts"]}'
   )
-  _print(console, title, ['arm', *(name for name, _ in SHOWN.values())], [
-      [name, *_cells(arm['pooled'], 'se')] for name, arm in arms.items()
+  if settings['wall_s']:
+    title += f', none begun after {settings["wall_s"]:g} s'
+  _print(console, title, ['', *arms], [
+      [label, *(_cell(arm['pooled'][name], 'se', form)
+                for arm in arms.values())]
+      for name, (label, form) in SHOWN.items()
   ])
-  if result['differences']:
+  if differences := result['differences']:
     _print(
-        console, 'Paired by task and seed',
-        ['difference', *(name for name, _ in SHOWN.values())],
-        [[f'{d["to"]} − {d["from"]}', *_cells(d['measures'], 'se_tasks')]
-         for d in result['differences']],
+        console, 'Differences, paired by task and seed',
+        ['', *(f'{d["to"]}\n− {d["from"]}' for d in differences)],
+        [[label, *(_cell(d['measures'][name], 'se_tasks', form)
+                   for d in differences)]
+         for name, (label, form) in SHOWN.items()],
     )
-  headings = [f'{SHOWN[m][0]} {arm}' for m in PER_TASK for arm in arms]
-  _print(console, 'Per task', ['task', *headings], [
-      [task, *(
-          _cell(arm['tasks'][task][m], 'se', SHOWN[m][1])
-          for m in PER_TASK for arm in arms.values()
-      )]
-      for task in settings['tasks']
-  ])
+  for name in PER_TASK:
+    label, form = SHOWN[name]
+    _print(console, f'Per task: {label}', ['task', *arms], [
+        [task, *(_cell(arm['tasks'][task][name], 'se', form)
+                 for arm in arms.values())]
+        for task in settings['tasks']
+    ])
   console.print(rich.text.Text(LEGEND))
-
-
-def _cells(measures: Mapping[str, Any], error: str) -> list[str]:
-  return [
-      _cell(measures[name], error, form) for name, (_, form) in SHOWN.items()
-  ]
 
 
 def _cell(value: Mapping[str, Any], error: str, form: str) -> str:
@@ -114,12 +114,11 @@ def _print(
       box=rich.box.SIMPLE_HEAD if console.is_terminal else None,
   )
   for i, name in enumerate(headings):
-    view.add_column(name, justify='right' if i else 'left')
+    view.add_column(name, justify='right' if i else 'left', no_wrap=True)
   for row in rows:
     view.add_row(*map(rich.text.Text, row))
   # Figures cut off at the edge are worse than a long line.
-  width = console.width
-  console.width = max(width, console.measure(view).maximum)
+  width, console.width = console.width, max(console.width, 500)
   console.print(view, soft_wrap=False, crop=False)
   console.width = width
 
@@ -133,8 +132,8 @@ def figures(result: Mapping[str, Any]) -> list[Figure]:
   return [
       Figure(
           f'Best so far by {by}',
-          'HumanRank of what would be handed in, held-out tasks; the band is '
-          'one standard error over seeds',
+          'HumanRank of what would be handed in; the band is one standard '
+          'error over seeds',
           tuple(arms) if len(arms) > 1 else (),
           plots.line_chart(
               [_series(name, arm['curves'][by]) for name, arm in arms.items()],
