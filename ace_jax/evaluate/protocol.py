@@ -125,6 +125,8 @@ def settings(agent: Agent) -> dict[str, Any]:
 def _tasks(agent: Agent) -> list[Task]:
   tasks = agent.env.tasks
   names = agent.config.eval.tasks or agent.env.held_out_tasks
+  if not names:
+    raise ValueError('there is no held-out task to evaluate on')
   if unknown := [name for name in names if name not in tasks]:
     raise ValueError(
         f'eval.tasks: {unknown[0]!r} is no task of this run; its tasks are '
@@ -183,10 +185,10 @@ def _run_arm(
       start=sum(map(len, rounds.values())),
   )
   too_long: list[Problem] = []
-  asks_fn = functools.partial(
-      _askable, agent=agent, search=search, too_long=too_long
+  next_fn = functools.partial(
+      _next, agent=agent, search=search, too_long=too_long
   )
-  for index, asks in enumerate(_rounds(running, search, config, asks_fn)):
+  for index, asks in enumerate(_rounds(running, search, config, next_fn)):
     owners = [owner for _, samples in asks for owner in samples]
     if index in rounds:
       problems = [problem for problem, samples in asks for _ in samples]
@@ -229,19 +231,32 @@ def _rounds(
   lead = 1 if config.wall_s else search.lead_fn(config.attempts)
   by_task: dict[str, list[_Running]] = {}
   for r in running:
-    by_task.setdefault(r.task.name, []).extend([r] * lead)
-  first = [(Problem(task), owners) for task, owners in by_task.items()]
-  # Equal parts, so that all share one shape.
-  size = max(_LEAD_ROWS // len(first[0][1]), 1)
-  size = -(-len(first) // -(-len(first) // size))
-  for start in range(0, len(first), size):
-    yield first[start : start + size]
+    by_task.setdefault(r.task.name, []).append(r)
+  drafts = [(Problem(task), owners) for task, owners in by_task.items()]
+  seeds = len(config.seeds)
+  wave = _part(lead, max(_LEAD_ROWS // seeds, 1))
+  size = _part(len(drafts), max(_LEAD_ROWS // (seeds * wave), 1))
+  for begin in range(0, lead, wave):
+    times = min(wave, lead - begin)
+    for start in range(0, len(drafts), size):
+      yield [
+          (problem, owners * times)
+          for problem, owners in drafts[start : start + size]
+      ]
   while left := [r for r in running if r.spent(config) < 1]:
     yield [(next_fn(r), [r]) for r in left]
 
 
-def _askable(
-    r: _Running, *, agent: Agent, search: search_lib.Search,
+def _part(total: int, most: int) -> int:
+  """The size of equal parts, at most `most` each: so they share a shape."""
+  return -(-total // -(-total // most))
+
+
+def _next(
+    r: _Running,
+    *,
+    agent: Agent,
+    search: search_lib.Search,
     too_long: list[Problem],
 ) -> Problem:
   """What the search asks next, or a draft where its prompt is too long."""
@@ -254,7 +269,7 @@ def _askable(
     return problem
   try:
     agent.collector.prompt(problem)
-  except ValueError:
+  except ValueError:  # even the shortest is too long
     too_long.append(problem)
     return Problem(problem.task)
   return problem

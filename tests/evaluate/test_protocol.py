@@ -249,13 +249,25 @@ def test_a_wall_clock_budget(tmp_path):
   assert figures(again, config) == figures(arms, config)
 
 
-def test_first_drafts_are_sampled_in_equal_parts(tmp_path):
+@pytest.mark.parametrize('attempts, tasks, expected', [
+    # 12 samples of a task: 64 rows hold five tasks, three calls of four do.
+    (6, 12, 3 * [(4, 12)]),
+    # 64 rows hold 32 attempts for each seed: two calls of 25 per task.
+    (50, 2, 4 * [(1, 50)]),
+    # What is left is a smaller call.
+    (65, 1, 2 * [(1, 44)] + [(1, 42)]),
+])
+def test_first_drafts_are_sampled_in_equal_parts(
+    tmp_path, attempts, tasks, expected
+):
   config = make_config(arms=('frozen/drafts',))
-  _, launched, _, _ = run(tmp_path, config, names='abcdefghijkl')
-  # 12 samples of a task: five tasks would fill 64 rows, three calls of four do.
-  assert [(len(p), n) for _, p, n in launched] == 3 * [(4, 12)]
-  tasks = collections.Counter(x.task for _, p, _ in launched for x in p)
-  assert tasks == dict.fromkeys('abcdefghijkl', 1)
+  config.eval.attempts = attempts
+  names = 'abcdefghijkl'[:tasks]
+  arms, launched, _, _ = run(tmp_path, config, names=names)
+  assert [(len(p), n) for _, p, n in launched] == expected
+  assert {len(c.attempts) for c in arms[0].cells} == {attempts}
+  asked = collections.Counter(x.task for _, p, n in launched for x in p * n)
+  assert asked == dict.fromkeys(names, 2 * attempts)
 
 
 def test_failures_of_the_machinery_are_left_out(tmp_path):
