@@ -78,7 +78,8 @@ def render(workdir: pathlib.Path) -> str:
     figures['Learning'].append(outcomes)
   if (workdir / evaluation.FILE_NAME).exists():  # most runs have none
     found = load(evaluation.FILE_NAME, _json, {})
-    figures |= {'Evaluation': evaluation.figures(found)} if found else {}
+    if found:
+      figures = {'Evaluation': evaluation.figures(found)} | figures
   style = (HERE / 'report.css').read_text(encoding='utf-8')
   digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
   return _template().render(
