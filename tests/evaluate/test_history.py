@@ -8,7 +8,7 @@ import pytest
 from ace_jax.buffer.ledger import Ledger
 from ace_jax.envs import lineage
 from ace_jax.evaluate import history
-from ace_jax.types import Problem, Status
+from ace_jax.types import Grade, Problem, Status
 from tests.evaluate.records import attempt, child
 
 
@@ -24,6 +24,8 @@ def plain(value):
 
 def test_recorded_attempts_come_back(tmp_path):
   draft = attempt('a', 0.5, 0.6, medal='gold', above_median=True)
+  draft = dataclasses.replace(draft, milestones=4, reward=None, grade=Grade(
+      True, 0.5, 'silver', True, 0.25, rows='select'))
   seen = [
       draft, attempt('b', status=Status.TIMEOUT), attempt('c', program=None),
       child(history.bare(draft), 'd', 0.7, 0.8)]

@@ -1,5 +1,6 @@
 """Figures of the protocol against numbers worked out by hand."""
 
+import dataclasses
 import itertools
 import math
 import statistics
@@ -54,6 +55,16 @@ def test_medals_of_what_is_handed_in():
       attempt('a', 0.6, 0.85, medal='gold', above_median=True)))
   assert got['any_medal'] == got['official_any_medal'] == 1
   assert got['above_median'] == got['official_above_median'] == 1
+
+
+def test_official_medals_are_on_all_rows():
+  made = attempt('a', 0.6, 0.85)
+  report, every = made.audits
+  every = dataclasses.replace(every, medal='bronze', above_median=True)
+  got = measures.of_cell(cell(
+      dataclasses.replace(made, audits=(report, every))))
+  assert got['any_medal'] == got['above_median'] == 0
+  assert got['official_any_medal'] == got['official_above_median'] == 1
 
 
 def test_nothing_valid_is_censored_at_the_budget():

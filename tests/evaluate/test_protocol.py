@@ -17,8 +17,9 @@ import pytest
 import rich.console
 
 from ace_jax.buffer.ledger import Ledger
-from ace_jax.evaluate import measures, protocol
+from ace_jax.evaluate import measures, protocol, search
 from ace_jax.evaluate import result as result_lib
+from ace_jax.evaluate.store import Store
 from ace_jax.report.progress import Progress
 from ace_jax.types import Group, Status
 from configs import default
@@ -150,6 +151,8 @@ def test_seeds_differ_and_attempts_are_graded_on_other_rows(tmp_path):
   cells = arms[0].cells
   programs = [tuple(a.program for a in c.attempts) for c in cells]
   assert len(set(programs)) == len(programs)
+  # A search has no more of an attempt than it will have after a restart.
+  assert not any(a.execution.files for c in cells for a in c.attempts)
   for a in cells[0].attempts:
     assert [g.rows for g in a.audits] == (
         ['report', 'all'] if a.grade.valid else [])
@@ -179,7 +182,42 @@ def test_what_is_handed_in_is_on_disk(tmp_path):
   assert handed_in > 10
 
 
-@pytest.mark.parametrize('stop_at', range(13))
+def test_every_call_has_numbers_of_its_own(tmp_path):
+  config = make_config(arms=('frozen/drafts',))
+  arms, launched, _, _ = run(tmp_path, config, names='abcdefghijkl')
+  assert len(launched) == 3
+  programs = [tuple(a.program for a in c.attempts) for c in arms[0].cells]
+  assert len(set(programs)) == len(programs) == 24
+
+
+def test_every_choice_has_numbers_of_its_own(tmp_path, monkeypatch):
+  drawn = []
+
+  def next_fn(task, attempts, rng, spent):
+    drawn.append(rng.random())
+    return search.drafts(task, attempts, rng, spent)
+
+  monkeypatch.setattr(search, 'make', lambda config: {
+      'drafts': search.Search(next_fn, lambda budget: 1)})
+  run(tmp_path, make_config(arms=('frozen/drafts',)))
+  assert len(set(drawn)) == len(drawn) == 3 * 2 * 5
+
+
+@pytest.mark.parametrize('name', ['put_seconds', 'put_submission'])
+def test_a_round_is_recorded_last(tmp_path, monkeypatch, name, whole):
+  def stop(*_):
+    raise Stopped
+
+  with monkeypatch.context() as patch:
+    patch.setattr(Store, name, stop)
+    with pytest.raises(Stopped):
+      run(tmp_path, make_config())
+  arms, _, _, _ = run(tmp_path, make_config())
+  got = json.dumps(figures(arms, make_config()))
+  assert json.loads(got.replace(str(tmp_path), 'W')) == whole[0]
+
+
+@pytest.mark.parametrize('stop_at', range(0, 13, 2))
 def test_an_interrupted_evaluation_ends_as_an_undisturbed_one(
     tmp_path, whole, stop_at
 ):
