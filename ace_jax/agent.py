@@ -80,20 +80,15 @@ class Agent:
   def demonstrations(
       self, *, on_done: Callable[[], None]
   ) -> list[grammar.Demo]:
-<<<<<<< HEAD
     """Programs for training tasks, drawn from the grammar, all seen to run.
 
     Any stretch of the list has the three kinds in proportion.
     """
     config = self.config.imitation
-=======
-    """Programs for training tasks, drawn from the grammar, all seen to run."""
-    config = self.config
     if not self.env.own_train_tasks:
       raise ValueError('demonstrations are written for tasks of our own '
                        'layout: name one in env.train_tasks, or '
                        'set imitation.num_demos=0')
->>>>>>> wip-bench
 
     def run(items: Sequence[tuple[str, str, str]]):
       return self.collector.run(
@@ -102,22 +97,13 @@ class Agent:
           on_done=on_done,
       )
 
-<<<<<<< HEAD
-    tasks = {name: self.env.tasks[name] for name in self.env.train_tasks}
+    tasks = {name: self.env.tasks[name] for name in self.env.own_train_tasks}
     draws = dict(seed=self.config.seed, run=run)
     num = config.num_demos + config.num_held_out_demos
     shares = {'improve': config.improve_share, 'debug': config.debug_share}
     nums = {kind: round(num * share) for kind, share in shares.items()}
     drafts = grammar.demonstrations(
         tasks, self.env.preview, num=num - sum(nums.values()), **draws
-=======
-    return grammar.demonstrations(
-        {name: self.env.tasks[name] for name in self.env.own_train_tasks},
-        self.env.preview,
-        num=config.imitation.num_demos + config.imitation.num_held_out_demos,
-        seed=config.seed,
-        run=run,
->>>>>>> wip-bench
     )
     return revisions.interleave(drafts, *(
         revisions.demonstrations(
@@ -249,11 +235,12 @@ def _corpus(config: ml_collections.ConfigDict, env: MleEnv) -> list[str]:
         count_tokens=lambda m: sum(len(x['content']) for x in m) // 4,
         budget=config.sampler.max_prompt_tokens,
     )
-<<<<<<< HEAD
     return [message['content'] for message in messages]
 
   for name in env.train_tasks:
     texts += read(Problem(name))
+    if name not in env.own_train_tasks:
+      continue
     drawn = [
         grammar.sample_program(env.tasks[name], env.preview(name), rng)
         for _ in range(50)
@@ -264,12 +251,4 @@ def _corpus(config: ml_collections.ConfigDict, env: MleEnv) -> list[str]:
           mistakes.make(program, env.tasks[name], rng) for program in drawn
       ]
       texts += revisions.PHRASES
-=======
-    texts += [message['content'] for message in messages]
-    if name in env.own_train_tasks:
-      texts += [
-          grammar.sample_program(env.tasks[name], env.preview(name), rng)
-          for _ in range(50)
-      ]
->>>>>>> wip-bench
   return texts

@@ -26,9 +26,9 @@ _MODE = flags.DEFINE_enum(
     'mode',
     'train',
     ['train', 'evaluate', 'report', 'export', 'solve'],
-    'train (or go on training); evaluate the policy on its tasks; write the '
-    'report again; export the policy as a Hugging Face directory; solve one '
-    'task with it.',
+    'train (or go on training); evaluate the policy on held-out tasks, beside '
+    'the one it started from; write the report again; export the policy as a '
+    'Hugging Face directory; solve one task with it.',
 )
 _OUT = flags.DEFINE_string('out', None, 'export, solve: the output directory.')
 _TASK = flags.DEFINE_string('task', None, 'solve: the task, name or directory.')

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 import pathlib
+from collections.abc import Sequence
 
 import jax
 
@@ -11,10 +13,10 @@ from ace_jax import records
 from ace_jax.agent import Agent
 from ace_jax.envs.mle import tasks as tasks_lib
 from ace_jax.envs.mle.bench import competitions
-from ace_jax.evaluate import evaluate
+from ace_jax.evaluate import protocol, result
 from ace_jax.learner import checkpoint
 from ace_jax.policy import weights
-from ace_jax.report import html, table
+from ace_jax.report import evaluation, html
 from ace_jax.report.progress import Progress
 from ace_jax.train import train
 from ace_jax.types import Problem
@@ -25,20 +27,34 @@ def _train(config, workdir, **_) -> None:
 
 
 def _evaluate(config, workdir, **_) -> None:
-  """The newest policy on all tasks, recorded under a phase of its own."""
-  records.load_config(workdir, config)
+  """The protocol of `eval` on the held-out tasks: arms, budgets, seeds."""
+  records.load_config(workdir, config, keep=('eval',))
+  protocol.check(config.eval)
+  if config.eval.max_prompt_tokens:
+    config.sampler.max_prompt_tokens = config.eval.max_prompt_tokens
   with Progress(0) as progress, Agent(config, note=progress.note) as agent:
-    step = _load_policy(agent, workdir, progress)
-    phase = f'evaluate@{step}'
+    base = None if config.imitation.num_demos else agent.params
+
+    def load(policy: str) -> int:
+      if policy == 'trained':
+        return _load_policy(agent, workdir, progress, phases=('rl',))
+      if base is None:
+        _load_policy(agent, workdir, progress, phases=('imitation',))
+      agent.sampler.sync(agent.params if base is None else base, version=0)
+      return 0
+
     with records.open_ledger(agent, workdir) as ledger:
-      evaluate(agent, ledger, progress, phase=phase)
-      rows = [dict(row) for row in ledger.attempts(columns=table.COLUMNS)]
-    tasks = list(agent.env.tasks.values())
-  # The table's two sides: before RL, and this evaluation.
-  rows = [row for row in rows if row['phase'] in ('before', phase)]
-  for row in rows:
-    row['phase'] = 'before' if row['phase'] == 'before' else 'after'
-  table.show(table.comparison(rows, tasks))
+      arms = protocol.run(
+          agent, ledger, progress, load=load, workdir=workdir
+      )
+    found = result.result(
+        arms,
+        protocol.settings(agent),
+        created_at=datetime.datetime.now().isoformat(),
+    )
+  evaluation.write(workdir, found)
+  evaluation.show(found)
+  print(f'report: {html.write_report(workdir)}')
 
 
 def _report(config, workdir, **_) -> None:
@@ -105,17 +121,24 @@ def _solve(config, workdir, *, out, task, num_samples, **_) -> None:
 
 
 def _load_policy(
-    agent: Agent, workdir: pathlib.Path, progress: Progress
+    agent: Agent,
+    workdir: pathlib.Path,
+    progress: Progress,
+    *,
+    phases: Sequence[str] = ('rl', 'imitation'),
 ) -> int:
   """Gives the agent the newest trained parameters; returns their step."""
-  for phase in ('rl', 'imitation'):
+  for phase in phases:
     root = workdir / 'checkpoints' / phase
     found = checkpoint.restore_params(root, agent.params, note=progress.note)
     if found:
       step, agent.params = found
       agent.sampler.sync(agent.params, step)
       return step
-  raise ValueError(f'{workdir} holds no trained policy yet')
+  raise ValueError(
+      f'{workdir} holds no trained policy yet: no checkpoint of '
+      f'{" or ".join(phases)}; --mode=train goes on'
+  )
 
 
 MODES = {

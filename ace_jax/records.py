@@ -7,6 +7,7 @@
   metrics.jsonl          numbers per step; tensorboard/ holds the same
   checkpoints/           imitation/ and rl/, see learner/checkpoint.py
   results.json, report.html
+  evaluation.json        of --mode=evaluate; evaluation/ has the submissions
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import json
 import os
 import pathlib
 import platform
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -75,9 +77,17 @@ def claim(workdir: pathlib.Path, config: ml_collections.ConfigDict) -> None:
 
 
 def load_config(
-    workdir: pathlib.Path, config: ml_collections.ConfigDict
+    workdir: pathlib.Path,
+    config: ml_collections.ConfigDict,
+    *,
+    keep: Sequence[str] = (),
 ) -> None:
   """Puts the configuration of a run's workdir into `config`.
+
+  Args:
+    workdir: of the run.
+    config: changed in place.
+    keep: sections that stay as they are.
 
   Raises:
     ValueError: `workdir` holds no run.
@@ -86,6 +96,7 @@ def load_config(
   if not path.exists():
     raise ValueError(f'{workdir} holds no run: there is no {path.name} in it')
   stored = json.loads(path.read_text())
+  stored = {key: stored[key] for key in stored if key not in keep}
   with config.unlocked():
     config.update(ml_collections.ConfigDict(stored))
 

@@ -17,7 +17,7 @@ import ml_collections
 
 from ace_jax import collect, recipe, records
 from ace_jax.agent import Agent
-from ace_jax.evaluate import evaluate
+from ace_jax.evaluate.samples import evaluate
 from ace_jax.learner import batching, checkpoint, critic, state, update
 from ace_jax.report import html, table
 from ace_jax.report.metrics import MetricsWriter

@@ -193,6 +193,22 @@ def get_config() -> ml_collections.ConfigDict:
   config.eval.num_samples = 16  # per held-out task, before and after RL
   config.eval.num_train_samples = 4  # per training task, the same
   config.eval.temperature = 1.0
+  # Only for --mode=evaluate, which takes this section as it is given, whatever
+  # the run in the workdir was trained with.
+  # policy/search: trained | frozen / drafts | scratch_improve | aide
+  config.eval.arms = (
+      'trained/scratch_improve', 'frozen/scratch_improve', 'frozen/aide'
+  )
+  config.eval.tasks = ()  # of the run's; (): every held-out task
+  config.eval.attempts = 32  # per task and seed
+  config.eval.wall_s = 0.0  # seconds per task and seed, if sooner; 0: no limit
+  config.eval.seeds = (0, 1, 2)
+  # 0: sampler.max_prompt_tokens. A program to start from may need more; where
+  # it does not fit, a draft takes its place. Drafts then show more as well.
+  config.eval.max_prompt_tokens = 0
+  config.eval.aide_drafts = 5  # before anything else
+  config.eval.aide_debug_prob = 0.5
+  config.eval.aide_max_debug_depth = 3  # attempts in a row
 
   config.checkpoint = ml_collections.ConfigDict()
   config.checkpoint.every = 10  # steps

@@ -293,6 +293,68 @@ def test_a_corrupted_checkpoint_falls_back(finished, tmp_path):
   )
 
 
+EVALUATE = (
+    '--mode=evaluate', "--config.eval.tasks=('pendigits',)",
+    "--config.eval.arms=('trained/scratch_improve','frozen/aide')",
+    '--config.eval.attempts=4', '--config.eval.aide_drafts=2',
+    '--config.eval.seeds=(0,1)', '--config.eval.temperature=0.3',
+    '--config.eval.max_prompt_tokens=512',
+)
+
+
+def evaluated(workdir):
+  """(phase, key) of the protocol's attempts → what came of each, and when."""
+  db = sqlite3.connect(workdir / 'attempts.sqlite')
+  return {
+      row[:2]: row[2:] for row in db.execute(
+          'SELECT phase, key, program, score, audits, recorded_s FROM attempts'
+          " WHERE phase LIKE 'evaluate@%'")
+  }
+
+
+def test_an_evaluation_is_killed_and_goes_on(finished, tmp_path):
+  workdir = tmp_path / 'copy'
+  shutil.copytree(finished[0], workdir)
+  code, _, _ = kill_when(workdir, lambda: evaluated(workdir), *EVALUATE)
+  assert code == -signal.SIGKILL
+  before = evaluated(workdir)
+  assert 0 < len(before) < 16
+  done = run(workdir, *EVALUATE)
+  assert done.returncode == 0, done.stderr[-3000:]
+  after = evaluated(workdir)
+  assert len(after) == 2 * 2 * 4
+  assert {key: after[key] for key in before} == before
+  assert {phase.rsplit('/', 1)[0] for phase, _ in after} == {
+      'evaluate@3/trained/scratch_improve', 'evaluate@0/frozen/aide'}
+
+  found = json.loads((workdir / 'evaluation.json').read_text())
+  for arm in found['arms'].values():
+    assert arm['pooled']['attempts']['mean'] == 4
+    for seed in '01':
+      (report,) = arm['mle_bench'][seed]['competition_reports']
+      submission = pathlib.Path(report['submission_path'])
+      assert report['submission_exists'] == submission.is_file()
+      assert report['valid_submission'] == (report['score'] is not None)
+  scores = {
+      grade['rows']: grade['score']
+      for *_, audits, _ in after.values() for grade in json.loads(audits)
+  }
+  # So good a policy that something was handed in, and graded on other rows.
+  assert set(scores) == {'report', 'all'}
+  assert 'HumanRank, selected' in done.stdout
+  assert 'Best so far by attempts' in (workdir / 'report.html').read_text()
+
+
+def test_an_evaluation_says_what_it_lacks(finished, tmp_path):
+  workdir = tmp_path / 'copy'
+  shutil.copytree(finished[0], workdir)
+  line = refused(run(workdir, '--mode=evaluate', '--config.eval.seeds=()'))
+  assert 'eval.seeds=()' in line
+  shutil.rmtree(workdir / 'checkpoints' / 'rl')
+  line = refused(run(workdir, *EVALUATE))
+  assert 'holds no trained policy yet: no checkpoint of rl' in line
+
+
 def test_export_loads_in_transformers(finished, tmp_path):
   torch = pytest.importorskip('torch', reason='needs torch to load the export')
   import transformers

@@ -23,7 +23,7 @@ import jinja2
 from markupsafe import Markup
 
 from ace_jax.buffer import ledger as ledger_lib
-from ace_jax.report import charts, metrics, plots, source, table
+from ace_jax.report import charts, evaluation, metrics, plots, source, table
 
 HERE = pathlib.Path(__file__).parent
 MAX_VALUE_ROWS = 100
@@ -76,6 +76,10 @@ def render(workdir: pathlib.Path) -> str:
   if outcomes := charts.draw_outcomes(training):
     figures = {'Learning': []} | figures
     figures['Learning'].append(outcomes)
+  if (workdir / evaluation.FILE_NAME).exists():  # most runs have none
+    found = load(evaluation.FILE_NAME, _json, {})
+    if found:
+      figures = {'Evaluation': evaluation.figures(found)} | figures
   style = (HERE / 'report.css').read_text(encoding='utf-8')
   digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
   return _template().render(

@@ -166,6 +166,10 @@ class MleEnv:
       )
     return Outcome(execution, grade, milestones)
 
+  def audit(self, task: str, submission: bytes | None, rows: str) -> Grade:
+    """The grade on other rows, for a table alone."""
+    return self._grader.grade(self.tasks[task], submission, rows)
+
   def reward(self, problem: Problem, outcome: Outcome | None) -> float | None:
     """The reward of an attempt; None when our own machinery failed it."""
     status = outcome.execution.status if outcome else Status.ERROR

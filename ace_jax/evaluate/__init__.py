@@ -1,0 +1,1 @@
+"""What a policy is worth: samples before and after RL, and the protocol."""
