@@ -57,7 +57,9 @@ def train(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> None:
     ref_params = jax.tree.map(jnp.copy, params) if spec.kl_coef else None
     checkpoints = workdir / 'checkpoints' / 'rl'
     learner = state.init(params, tx)
-    source = recipe.make_source(config, agent.env.train_tasks)
+    source = recipe.make_source(
+        config, agent.env.train_tasks, fits=agent.collector.fits
+    )
     found = checkpoint.restore(checkpoints, learner, note=progress.note)
     version, learner, *kept = found or (0, learner)
     problems = source.restore(*kept) if kept else source.init()
