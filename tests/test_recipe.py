@@ -10,11 +10,13 @@ from ace_jax import recipe
 from ace_jax.types import (
     Attempt,
     Completion,
+    Execution,
     Grade,
     Group,
     Problem,
     Prompt,
     Segment,
+    Status,
 )
 from configs import default
 
@@ -77,6 +79,48 @@ def test_advantages_normalised_over_the_batch():
   centred = REWARDS - REWARDS.mean(1, keepdims=True)
   scale = np.sqrt((centred**2).sum() / (REWARDS.size - 1)) + 1e-4
   np.testing.assert_allclose(batch.adv, centred / scale, rtol=1e-6)
+
+
+def _improved(rank, reward):
+  """A valid improve attempt; the parent's rank was .9."""
+  attempt = group([reward]).attempts[0]
+  problem = dataclasses.replace(PROBLEM, kind='improve')
+  return dataclasses.replace(
+      attempt, problem=problem, grade=Grade(True, 1.0, human_rank=rank))
+
+
+def test_a_copy_does_not_stand_above_what_is_worse_by_a_little():
+  """`nested` looks at the gain where that is paid, else at the HumanRank."""
+  attempts = (_improved(0.9, -0.1), _improved(0.895, -0.05),
+              _improved(0.95, 0.5))
+  groups = [Group(attempts[0].problem, attempts)]
+  orders = {}
+  for improve in ('gain', 'level'):
+    config = make_config(
+        loss__advantage='nested', env__improve_reward=improve)
+    adv = recipe.make_collate(config, pad_id=0)(groups).adv
+    orders[improve] = np.argsort(adv[0]).tolist()
+  assert orders == {'gain': [0, 1, 2], 'level': [1, 0, 2]}
+
+
+@pytest.mark.parametrize('kind', ['mixture', 'evolving'])
+def test_what_does_not_fit_a_prompt_enters_no_buffer(kind):
+  def attempt(key, program):
+    run = Execution(Status.OK, 1.0, 1.0, 1.0, 0, '', '', {}, 'local', 'L3')
+    return dataclasses.replace(
+        _improved(0.5, 0.5), key=key, problem=PROBLEM, program=program,
+        execution=run)
+
+  groups = [Group(PROBLEM, (attempt('a', 'x = 1'), attempt('b', 'x = 22')))]
+  source = recipe.make_source(
+      make_config(buffer__kind=kind, buffer__improve_share=1.0,
+                  collect__num_groups=64),
+      ['task'],
+      fits=lambda problem: len(problem.parent.program) <= 5,
+  )
+  buffer = source.insert(source.init(), groups, 0)
+  drawn = [p for version in range(4) for p in source.sample(buffer, version)]
+  assert {p.parent.key for p in drawn if p.parent} == {'a'}
 
 
 def test_the_policy_stands_still_while_the_critic_warms_up():

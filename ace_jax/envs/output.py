@@ -68,10 +68,11 @@ def traceback_tail(stderr: str, limit: int) -> str:
     if not fits(frame):
       break
     head = frame + head
-  for line in trace.error[1:]:
-    if not fits([line]):
-      break
-    tail.append(line)
+  else:
+    for line in trace.error[1:]:
+      if not fits([line]):
+        break
+      tail.append(line)
   if _HEADER in stderr and fits([_HEADER]):
     head.insert(0, _HEADER)
   return '\n'.join(head + tail)

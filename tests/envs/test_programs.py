@@ -109,36 +109,3 @@ def test_what_does_not_parse():
   assert len(programs.program_hash('import')) == 16
   assert programs.program_hash('import ') == programs.program_hash('import\n')
   assert programs.program_hash('import') != programs.program_hash('from')
-
-
-STDERR = '''\
-warning: something
-Traceback (most recent call last):
-  File "/tmp/work/program.py", line 7, in <module>
-    model.fit(X, y)
-    ~~~~~~~~~^^^^^^
-  File "/usr/lib/python3/site-packages/sklearn/base.py", line 1393, in wrapper
-    return fit_method(estimator, *args, **kwargs)
-           ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
-ValueError: Input X contains NaN.
- LogisticRegression does not accept missing values.
-'''
-
-
-def test_traceback_keeps_what_the_author_can_act_on():
-  assert programs.traceback_tail(STDERR, 1000) == (
-      'Traceback (most recent call last):\n'
-      '  File "/tmp/work/program.py", line 7, in <module>\n'
-      '    model.fit(X, y)\n'
-      'ValueError: Input X contains NaN.\n'
-      ' LogisticRegression does not accept missing values.'
-  )
-  assert programs.traceback_tail(STDERR + STDERR, 1000).count('NaN') == 1
-
-
-def test_traceback_is_cut_from_the_front():
-  tail = programs.traceback_tail(STDERR, 60)
-  assert len(tail) == 60
-  assert tail.startswith('…') and tail.endswith('accept missing values.')
-  assert programs.traceback_tail('killed\n', 60) == 'killed'
-  assert programs.traceback_tail('', 60) == ''

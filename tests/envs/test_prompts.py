@@ -1,6 +1,7 @@
 """Prompts: what a policy must know, in few tokens."""
 
 import dataclasses
+import re
 import types
 
 import numpy as np
@@ -8,7 +9,7 @@ import pandas as pd
 import pytest
 from sklearn import datasets
 
-from ace_jax.envs import prompts
+from ace_jax.envs import programs, prompts
 from ace_jax.types import Grade, Parent, Problem
 
 LIMITS = types.SimpleNamespace(cpu_limit_s=10.0, memory_mb=1024)
@@ -156,15 +157,137 @@ def test_a_preview_of_other_data_is_refused(wine):
     prompts.preview(task)
 
 
-def test_improve_and_debug_show_the_parent(wine):
-  stderr = ('Traceback (most recent call last):\n'
-            '  File "program.py", line 1, in <module>\nKeyError: 3\n')
-  parent = Parent('k', 'k', 0, 'print(3)\n', '', stderr, 0, Grade(True, 0.75))
-  text = _user(wine, problem=Problem('wine', 'improve', parent))
-  assert '```python\nprint(3)\n```' in text and '0.75' in text
-  text = _user(wine, problem=Problem('wine', 'debug', parent))
-  assert text.endswith('KeyError: 3') and 'print(3)' in text
+# --- Improve and debug -------------------------------------------------------
+
+PROGRAM = '''import pandas as pd
+from sklearn.svm import SVC
+
+train = pd.read_csv('data/train.csv')
+text = """A fence in a line, ``` like this, and
+
+an empty line."""
+model = SVC(C=3).fit(train[['alcohol']], train['target'])
+print('valid accuracy', 0.75)
+'''
+PRINTED = '\n'.join([
+    'reading', *(f'epoch {i} train loss {1 / (i + 1):.3f}' for i in range(9)),
+    'valid accuracy 0.75', *(f'wrote part {i}' for i in 'abcdefghij'),
+])
+STDERR = '''Traceback (most recent call last):
+  File "program.py", line 12, in <module>
+    main()
+  File "program.py", line 8, in main
+    model = SVC(C=3).fit(train[['alcohol']], train['target'])
+ValueError: Input X contains NaN.
+SVC does not accept missing values encoded as NaN natively. For supervised
+learning, you might want to consider HistGradientBoostingClassifier.
+'''
+VALID = Grade(True, 0.75, human_rank=0.62)
+FAILED = Grade(False, error='the program ended as error')
+REFUSED = Grade(False, error='columns are id,y, expected id,target')
+
+
+def _problem(kind, grade=VALID, *, program=PROGRAM, stderr=''):
+  parent = Parent('1/2/3', '0/0/0', 1, program, PRINTED, stderr, 5, grade)
+  return Problem('wine', kind, parent)
+
+
+IMPROVE = _problem('improve')
+DEBUG = _problem('debug', FAILED, stderr=STDERR)
+REFUSAL = _problem('debug', REFUSED)
+KINDS = [Problem('wine'), IMPROVE, DEBUG, REFUSAL]
+
+
+def _count(chat):
+  """Words, numbers and marks, each four characters at most: as a BPE does."""
+  return sum(
+      8 + len(re.findall(r'[^\W\d_]{1,4}|\d|[^\w\s]|_|\n+| {2,}', m['content']))
+      for m in chat
+  )
+
+
+def test_improve_tells_of_the_parent(wine):
+  text = _user(wine, problem=IMPROVE)
+  assert '0.75, better than 62% of the leaderboard, 5 of 6 steps' in text
+  shown = text.split('It printed:\n')[1].splitlines()
+  # Scores first, the last of them, in the order in which they were printed.
+  assert shown == [
+      *(f'epoch {i} train loss {1 / (i + 1):.3f}' for i in range(2, 9)),
+      'valid accuracy 0.75',
+  ]
+  silent = dataclasses.replace(IMPROVE.parent, stdout='', milestones=0)
+  text = _user(wine, problem=Problem('wine', 'improve', silent))
+  assert 'printed' not in text and 'steps' not in text
+
+
+def test_debug_tells_what_went_wrong(wine):
+  text = _user(wine, problem=DEBUG)
+  assert text.endswith(f'It failed, 5 of 6 steps done:\n{STDERR.strip()}')
+  assert 'printed' not in text and '62%' not in text
+  text = _user(wine, problem=REFUSAL)
+  assert text.endswith(
+      'It ran, but its submission is not valid:\n'
+      'columns are id,y, expected id,target')
+
+
+@pytest.mark.parametrize('problem', KINDS, ids=lambda p: p.key)
+def test_every_budget_is_kept_and_no_program_is_cut(wine, problem):
+  preview = prompts.preview(wine)
+  args = problem, wine, preview, LIMITS
+
+  def fits(budget):
+    return prompts.fits(*args, count_tokens=_count, budget=budget)
+
+  sizes = [
+      _count(prompts.messages(*args, detail=d)) for d in prompts.ladder(problem)
+  ]
+  assert sizes == sorted(sizes, reverse=True) and len(set(sizes)) > 4
+  for budget in range(sizes[-1] - 30, sizes[0] + 30, 7):
+    assert fits(budget) == (budget >= sizes[-1])
+    if not fits(budget):
+      with pytest.raises(ValueError, match=f'the limit is {budget}'):
+        prompts.fit(*args, count_tokens=_count, budget=budget)
+      continue
+    chat = prompts.fit(*args, count_tokens=_count, budget=budget)
+    size, text = _count(chat), chat[1]['content']
+    # The most that fits, and always what cannot be done without.
+    assert size == max(s for s in sizes if s <= budget)
+    assert 'submission.csv with columns id,target' in text
+    if problem.parent:
+      assert programs.extract(text) == PROGRAM
+      assert programs.parse(programs.extract(text)) is not None
+    if problem is IMPROVE:
+      assert 'better than 62%' in text
+    if problem is DEBUG:
+      for part in ('line 8, in main', "model = SVC(C=3).fit(train[['alcohol']]",
+                   'ValueError: Input X contains NaN.'):
+        assert part in text
+    if problem is REFUSAL:
+      assert REFUSED.error in text
+
+
+def test_the_task_goes_before_what_the_parent_printed(wine):
+  rungs = [_user(wine, d, IMPROVE) for d in prompts.ladder(IMPROVE)]
+  bare = next(i for i, text in enumerate(rungs) if 'alcohol, ' not in text)
+  assert all('epoch 2' in text for text in rungs[: bare + 1])
+  assert rungs[-1].count('epoch') == 0 and 'printed' not in rungs[-1]
+  rungs = [_user(wine, d, DEBUG) for d in prompts.ladder(DEBUG)]
+  assert 'natively' in rungs[5] and 'natively' not in rungs[-1]
+
+
+@pytest.mark.parametrize('kind', ['improve', 'debug'])
+@pytest.mark.parametrize('rows', ['report', 'all', 'reward', 'select'])
+def test_no_prompt_knows_the_report_rows(wine, kind, rows):
+  problem = _problem(kind, dataclasses.replace(VALID, rows=rows))
+  if rows in ('reward', 'select'):
+    _user(wine, problem=problem)
+  else:
+    with pytest.raises(ValueError, match=f"{rows!r} rows is for a table"):
+      _user(wine, problem=problem)
+
+
+def test_what_is_no_problem(wine):
   with pytest.raises(ValueError, match='no program'):
     _user(wine, problem=Problem('wine', 'improve'))
   with pytest.raises(ValueError, match='unknown kind'):
-    _user(wine, problem=Problem('wine', 'audit', parent))
+    _user(wine, problem=_problem('audit'))

@@ -138,7 +138,8 @@ def _run(items):
   out = []
   for key, _, program in items:
     if '/debug/' in key and key.endswith('/0'):
-      out.append(_outcome(Grade(False, error='bad'), Status.ERROR, 'Oops'))
+      failed = Grade(False, error='bad')
+      out.append(_outcome(failed, Status.ERROR, 'OopsError: no'))
     else:
       rank = _rank(program)
       out.append(_outcome(Grade(True, score=rank, human_rank=rank)))
@@ -176,7 +177,7 @@ def test_a_broken_program_is_answered_by_the_valid_one(task, preview):
   demos = _demos('debug', task, preview)
   for demo in demos:
     assert demo.kind == 'debug' and not demo.parent.grade.valid
-    assert demo.parent.stderr == 'Oops'
+    assert demo.parent.stderr == 'OopsError: no'
     assert demo.parent.program != demo.program
   assert len({demo.problem.key for demo in demos}) == 12
 
