@@ -107,12 +107,13 @@ class Agent:
     )
     return revisions.interleave(drafts, *(
         revisions.demonstrations(
-            kind, tasks, self.env.preview, num=n, fits=self._fits, **draws
+            kind, tasks, self.env.preview, num=n, fits=self.fits, **draws
         )
         for kind, n in nums.items()
     ))
 
-  def _fits(self, problem: Problem) -> bool:
+  def fits(self, problem: Problem) -> bool:
+    """Whether the problem's prompt keeps to its budget."""
     try:
       self.collector.prompt(problem)
     except ValueError:  # longer than the budget

@@ -15,8 +15,9 @@ import optax
 from ace_jax.buffer import source
 from ace_jax.buffer.spec import Spec
 from ace_jax.core import advantages, duration
+from ace_jax.envs import lineage
 from ace_jax.learner import batching, critic, state, update
-from ace_jax.types import Attempt, Batch, Group, Status
+from ace_jax.types import Attempt, Batch, Group, Problem, Status
 
 
 def learning_rate(
@@ -133,15 +134,32 @@ def buffer_spec(config: ml_collections.ConfigDict) -> Spec:
 
 
 def make_source(
-    config: ml_collections.ConfigDict, tasks: Sequence[str]
+    config: ml_collections.ConfigDict,
+    tasks: Sequence[str],
+    *,
+    fits: Callable[[Problem], bool],
 ) -> source.Source:
   """Where the run's problems come from.
+
+  Args:
+    config: of the run.
+    tasks: names of those to train on.
+    fits: whether a Problem's prompt keeps to its budget; what does not is never
+      asked.
 
   Raises:
     ValueError: an unknown or impossible choice.
   """
+  def child_fn(attempt: Attempt) -> Problem | None:
+    child = lineage.child(attempt)
+    return child if child and fits(child) else None
+
   c = config.buffer
-  options = {'num_problems': config.collect.num_groups, 'seed': config.seed}
+  options = {
+      'num_problems': config.collect.num_groups,
+      'seed': config.seed,
+      'child_fn': child_fn,
+  }
   if c.kind == 'evolving':
     return source.evolving_source(tasks, spec=buffer_spec(config), **options)
   if c.kind != 'mixture':

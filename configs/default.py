@@ -101,6 +101,7 @@ def get_config() -> ml_collections.ConfigDict:
   config.buffer.epsilon = 0.1  # share drawn uniformly over tasks, then Problems
   config.buffer.capacity = 256  # Problems of a task, its draft among them
   config.buffer.lineage_share = 0.1  # of the buffer from one root, at most
+  config.buffer.decay = 0.995  # of what was observed, per policy version
   # What ĉ counts: tokens | seconds | none. Seconds are a clock's: with them a
   # resumed run draws other problems than an uninterrupted one.
   config.buffer.cost = 'tokens'

@@ -12,7 +12,7 @@ public; what is ours is told in core/learnability.py and here:
 5. At a task's capacity what has the least potential goes; its draft and its
    best Attempt's Problem stay. At most `lineage_share` of the buffer descends
    from one root.
-6. Sums decay by DECAY a policy version.
+6. Sums decay with every policy version.
 7. What an attempt costs is counted in tokens by default, not by a clock: with
    seconds no resumed run would draw what an uninterrupted one does.
 
@@ -34,8 +34,6 @@ from ace_jax.buffer.table import COST, Table
 from ace_jax.core import learnability
 from ace_jax.envs import lineage, programs
 from ace_jax.types import Attempt, Group, Problem
-
-DECAY = 0.97  # of what was observed, per policy version
 
 
 class Buffer(NamedTuple):
@@ -176,7 +174,7 @@ def refresh(buffer: Buffer, spec: Spec, *, version: int) -> Buffer:
     spec: the choices.
     version: of the policy, at least the buffer's.
   """
-  decay = DECAY ** (version - buffer.version)
+  decay = spec.decay ** (version - buffer.version)
   tables = buffer.tables
   ends = np.cumsum([len(t.problems) for t in tables])[:-1]
   sums = np.concatenate([t.sums for t in tables], 1)

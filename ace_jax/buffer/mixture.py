@@ -16,12 +16,12 @@ inserted, so a resumed run draws the same.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from ace_jax.envs import lineage, programs
-from ace_jax.types import Group, Problem
+from ace_jax.types import Attempt, Group, Problem
 
 KEPT = 16  # solutions of a task
 
@@ -71,13 +71,24 @@ def sample(
   return out
 
 
-def insert(solutions: Solutions, groups: Sequence[Group]) -> Solutions:
-  """With the valid programs of these groups, the newest last."""
+def insert(
+    solutions: Solutions,
+    groups: Sequence[Group],
+    *,
+    child_fn: Callable[[Attempt], Problem | None] = lineage.child,
+) -> Solutions:
+  """With the valid programs of these groups, the newest last.
+
+  Args:
+    solutions: from `init`.
+    groups: finished.
+    child_fn: Attempt → the Problem that it may become, or None.
+  """
   solutions = dict(solutions)
   for group in groups:
     task = group.problem.task
     for attempt in group.attempts:
-      child = lineage.child(attempt)
+      child = child_fn(attempt)
       if child is None or child.kind != 'improve':
         continue
       name = programs.program_hash(child.parent.program)

@@ -14,9 +14,10 @@ import numpy as np
 from ace_jax.buffer import evolving, mixture, stored
 from ace_jax.buffer.spec import Spec
 from ace_jax.envs import lineage
-from ace_jax.types import Group, Problem
+from ace_jax.types import Attempt, Group, Problem
 
 Buffer = Any
+ChildFn = Callable[[Attempt], Problem | None]
 
 
 class Source(NamedTuple):
@@ -31,7 +32,12 @@ class Source(NamedTuple):
 
 
 def mixture_source(
-    tasks: Sequence[str], *, num_problems: int, seed: int, improve_share: float
+    tasks: Sequence[str],
+    *,
+    num_problems: int,
+    seed: int,
+    improve_share: float,
+    child_fn: ChildFn = lineage.child,
 ) -> Source:
   """RL4MLE's problems, see buffer/mixture.py."""
 
@@ -55,7 +61,7 @@ def mixture_source(
           improve_share=improve_share,
       ),
       insert=lambda solutions, groups, version: mixture.insert(
-          solutions, groups
+          solutions, groups, child_fn=child_fn
       ),
       metrics=mixture.metrics,
       state=state,
@@ -69,6 +75,7 @@ def evolving_source(
     num_problems: int,
     seed: int,
     spec: Spec,
+    child_fn: ChildFn = lineage.child,
 ) -> Source:
   """AceGRPO's problems, see buffer/evolving.py."""
 
@@ -77,7 +84,7 @@ def evolving_source(
     return evolving.sample(buffer, spec, rng, num_problems)
 
   def insert(buffer: evolving.Buffer, groups: Sequence[Group], version: int):
-    buffer = evolving.insert(buffer, spec, groups)
+    buffer = evolving.insert(buffer, spec, groups, child_fn=child_fn)
     return evolving.refresh(buffer, spec, version=version + 1)
 
   return Source(
