@@ -16,7 +16,6 @@ lines. A refresh decays and scores everything; its figure is the median.
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import json
 import resource
 import time
@@ -26,7 +25,8 @@ from unittest import mock
 
 import numpy as np
 
-from ace_jax.buffer import columns, evolving
+from ace_jax.buffer import cells, draws, evolving
+from ace_jax.buffer.spec import Spec
 from ace_jax.envs import programs
 from ace_jax.types import (
   Attempt,
@@ -53,13 +53,13 @@ CALLS = 1000
 T = TypeVar('T')
 
 
-def full(num_tasks: int, per_task: int, spec: evolving.Spec):
+def full(num_tasks: int, per_task: int, spec: Spec) -> evolving.Buffer:
   """A buffer with `per_task` Problems in each task, half of them visited."""
   names = [f'task-{i}' for i in range(num_tasks)]
   buffer = evolving.init(names, spec)
-  states = []
-  for name, state in zip(names, buffer.states, strict=True):
-    rng = np.random.default_rng(len(states))
+  tables = []
+  for name, table in zip(names, buffer.tables, strict=True):
+    rng = np.random.default_rng(len(tables))
     quality = rng.random(per_task - 1)
     problems = [
         Problem(name, 'improve', Parent(
@@ -67,16 +67,21 @@ def full(num_tasks: int, per_task: int, spec: evolving.Spec):
             Grade(True, human_rank=float(quality[i]))))
         for i in range(per_task - 1)
     ]
-    hashes = rng.integers(1, 2**63, per_task - 1, dtype=np.uint64)
-    state = columns.append(
-        state, columns.make(problems, hashes, version=0))
-    seen = (rng.random((3, per_task)) * [[1], [0.2], [30]]).astype(np.float32)
-    count = rng.integers(0, 2, per_task).astype(np.float32)
-    states.append(dataclasses.replace(
-        state, moments=seen, count=count, visits=count))
-  buffer = dataclasses.replace(
-      buffer, states=tuple(states),
-      sizes=np.full(num_tasks, per_task, np.int64))
+    visits = rng.integers(0, 2, per_task).astype(float)
+    tables.append(table._replace(
+        problems=(*table.problems, *problems),
+        keys=(*table.keys, *(p.key for p in problems)),
+        hashes=('', *(f'{i:016x}' for i in range(per_task - 1))),
+        roots=('', *(p.parent.root for p in problems)),
+        cell=np.array([0, *map(cells.cell, problems)]),
+        quality=np.array([0, *quality]),
+        sums=(rng.random((4, per_task)) * visits).astype(np.float32),
+        visits=visits,
+        weight=np.ones(per_task),
+        best=1 + int(quality.argmax()),
+    ))
+  buffer = buffer._replace(
+      tables=tuple(tables), size=num_tasks * per_task)
   return evolving.refresh(buffer, spec, version=1)
 
 
@@ -103,9 +108,9 @@ def timed(fn: Callable[[], T]) -> tuple[T, np.ndarray]:
 
 
 def measure(num_tasks: int, per_task: int, repeats: int) -> dict[str, float]:
-  spec = evolving.Spec(capacity=per_task)
+  spec = Spec(capacity=per_task, cost='none')
   buffer = full(num_tasks, per_task, spec)
-  size = int(buffer.sizes.sum())
+  size = buffer.size
   refreshes = []
   for version in range(2, 2 + repeats):
     buffer, taken = timed(
@@ -113,7 +118,7 @@ def measure(num_tasks: int, per_task: int, repeats: int) -> dict[str, float]:
     refreshes.append(taken)
   rng = np.random.default_rng(0)
   drawn, sampling = timed(lambda: [
-      evolving.sample(buffer, spec, rng, 1)[0] for _ in range(CALLS)])
+      draws.sample(buffer, spec, rng, 1)[0] for _ in range(CALLS)])
   groups = [group(problem, i) for i, problem in enumerate(drawn)]
   new = [g.attempts[0].program for g in groups]
   hashes, hashing = timed(lambda: list(map(programs.program_hash, new)))
@@ -122,12 +127,12 @@ def measure(num_tasks: int, per_task: int, repeats: int) -> dict[str, float]:
   def insert_all() -> evolving.Buffer:
     after = buffer
     for one in groups:
-      after = evolving.insert(after, spec, [one], version=2 + repeats)
+      after = evolving.insert(after, spec, [one])
     return after
 
   with mock.patch.object(programs, 'program_hash', known.__getitem__):
     after, inserting = timed(insert_all)
-  if int(after.sizes.sum()) != size or after.evicted != CALLS:
+  if after.size != size or after.duplicates:
     raise ValueError('not every insert evicted one Problem')
   result = {'problems': size}
   for name, taken in (

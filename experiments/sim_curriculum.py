@@ -146,7 +146,7 @@ def run(
     if is_oracle:
       drawn = np.argsort(-expected_gain(learner))[:GROUPS]
     else:
-      asked = evolving.sample(buffer, spec, draws, GROUPS)
+      asked = draws.sample(buffer, spec, draws, GROUPS)
       drawn = np.array([int(p.task) for p in asked])
     solved = tries.random((GROUPS, GROUP_SIZE)) < learner.rate()[drawn, None]
     learner = learn(learner, drawn, solved.sum(1))
