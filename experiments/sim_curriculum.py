@@ -47,7 +47,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy import stats
 
-from ace_jax.buffer import evolving, potential
+from ace_jax.buffer import draws, evolving, potential
 from ace_jax.buffer.spec import Spec
 from ace_jax.report import plots
 from ace_jax.types import Attempt, Completion, Grade, Group, Problem, Prompt
@@ -135,7 +135,7 @@ def run(
 ) -> list[float]:
   """The mean solve rate of one learner before each version."""
   learner = start(setting, np.random.default_rng((seed, 0)))
-  draws, tries = (np.random.default_rng((seed, i)) for i in (1, 2))
+  chances, tries = (np.random.default_rng((seed, i)) for i in (1, 2))
   is_oracle = method == 'oracle'
   # Here all attempts cost the same.
   spec = Spec(potential='uniform' if is_oracle else method, cost='none')
@@ -146,7 +146,7 @@ def run(
     if is_oracle:
       drawn = np.argsort(-expected_gain(learner))[:GROUPS]
     else:
-      asked = draws.sample(buffer, spec, draws, GROUPS)
+      asked = draws.sample(buffer, spec, chances, GROUPS)
       drawn = np.array([int(p.task) for p in asked])
     solved = tries.random((GROUPS, GROUP_SIZE)) < learner.rate()[drawn, None]
     learner = learn(learner, drawn, solved.sum(1))
