@@ -22,11 +22,11 @@ class Spec:
   """The choices of configs/default.py under `buffer`."""
 
   potential: str = 'learnability'  # a key of potential.POTENTIALS
-  temperature: float = 1.0  # τ
+  temperature: float = 0.25  # τ
   epsilon: float = 0.1  # share of draws that are uniform
   capacity: int = 256  # Problems of a task
   lineage_share: float = 0.1  # of the buffer, from one root
-  decay: float = 0.995  # of what was observed, per policy version
+  decay: float = 0.98  # of what was observed, per policy version
   cost: str = 'tokens'  # a key of COSTS
 
   def __post_init__(self):
