@@ -107,18 +107,11 @@ class Agent:
     )
     return revisions.interleave(drafts, *(
         revisions.demonstrations(
-            kind, tasks, self.env.preview, num=n, fits=self.fits, **draws
+            kind, tasks, self.env.preview, num=n, fits=self.collector.fits,
+            **draws
         )
         for kind, n in nums.items()
     ))
-
-  def fits(self, problem: Problem) -> bool:
-    """Whether the problem's prompt keeps to its budget."""
-    try:
-      self.collector.prompt(problem)
-    except ValueError:  # longer than the budget
-      return False
-    return True
 
   def example(self, demo: grammar.Demo) -> Example:
     """A demonstration as token ids, ended by the chat's stop token."""
@@ -177,6 +170,7 @@ def _make_env(config: ml_collections.ConfigDict) -> MleEnv:
       instrument_programs=config.env.instrumenter != 'none',
       limits=_limits(config),
       mlebench_data=config.env.mlebench_data,
+      improve_reward=config.env.improve_reward,
   )
 
 

@@ -81,13 +81,24 @@ class Collector:
     self._sample_s, self._execute_s, self._num_tokens = 0.0, 0.0, 0
 
   def prompt(self, problem: Problem) -> Prompt:
-    """The problem as token ids, within the token budget."""
+    """The problem as token ids, within the token budget.
+
+    Raises:
+      ValueError: it does not fit; `fits` tells before.
+    """
     messages = self._env.messages(
-        problem,
-        count_tokens=lambda m: len(encode_chat(self._tokenizer, m)),
-        budget=self._budget,
+        problem, count_tokens=self._count, budget=self._budget
     )
     return Prompt(problem, encode_chat(self._tokenizer, messages))
+
+  def fits(self, problem: Problem) -> bool:
+    """Whether `prompt` has an answer: a parent's program is never cut."""
+    return self._env.fits(
+        problem, count_tokens=self._count, budget=self._budget
+    )
+
+  def _count(self, messages: list[dict[str, str]]) -> int:
+    return len(encode_chat(self._tokenizer, messages))
 
   def launch(
       self,
@@ -191,7 +202,7 @@ class Collector:
         execution=outcome.execution if outcome else None,
         milestones=outcome.milestones if outcome else 0,
         grade=outcome.grade if outcome else NO_PROGRAM,
-        reward=self._env.reward(flight.problem, outcome),
+        reward=self._env.reward(flight.problem, outcome, flight.program),
     )
 
   def run(

@@ -15,7 +15,7 @@ import optax
 from ace_jax.buffer import source
 from ace_jax.buffer.spec import Spec
 from ace_jax.core import advantages, duration
-from ace_jax.envs import lineage
+from ace_jax.envs import lineage, rewards
 from ace_jax.learner import batching, critic, state, update
 from ace_jax.types import Attempt, Batch, Group, Problem, Status
 
@@ -137,29 +137,27 @@ def make_source(
     config: ml_collections.ConfigDict,
     tasks: Sequence[str],
     *,
-    fits: Callable[[Problem], bool],
+    fits: Callable[[Problem], bool] = lambda problem: True,
 ) -> source.Source:
   """Where the run's problems come from.
 
   Args:
-    config: of the run.
-    tasks: names of those to train on.
-    fits: whether a Problem's prompt keeps to its budget; what does not is never
-      asked.
+    config: with the section `buffer`.
+    tasks: names of the training tasks.
+    fits: whether a Problem's prompt keeps to its budget; others, whose
+      parent's program is too long, do not enter a buffer.
 
   Raises:
     ValueError: an unknown or impossible choice.
   """
+  c = config.buffer
+
   def child_fn(attempt: Attempt) -> Problem | None:
     child = lineage.child(attempt)
     return child if child and fits(child) else None
 
-  c = config.buffer
-  options = {
-      'num_problems': config.collect.num_groups,
-      'seed': config.seed,
-      'child_fn': child_fn,
-  }
+  options = {'num_problems': config.collect.num_groups, 'seed': config.seed,
+             'child_fn': child_fn}
   if c.kind == 'evolving':
     return source.evolving_source(tasks, spec=buffer_spec(config), **options)
   if c.kind != 'mixture':
@@ -239,6 +237,9 @@ def make_collate(
       weight_fn=weight_fn,
       bucket=config.sampler.bucket,
       pad_id=pad_id,
+      quality_fn=functools.partial(
+          rewards.quality, improve=config.env.improve_reward
+      ),
   )
 
 

@@ -36,7 +36,9 @@ def train(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> None:
     agent = stack.enter_context(Agent(config, note=progress.note))
     stack.enter_context(jax.set_mesh(agent.mesh))
     collate = recipe.make_collate(config, pad_id=agent.pad_id)
-    source = recipe.make_source(config, agent.env.train_tasks, fits=agent.fits)
+    source = recipe.make_source(
+        config, agent.env.train_tasks, fits=agent.collector.fits
+    )
     records.claim(workdir, config)
     ledger = stack.enter_context(records.open_ledger(agent, workdir))
     writer = stack.enter_context(

@@ -47,6 +47,9 @@ def get_config() -> ml_collections.ConfigDict:
   config.env.train_tasks = ()  # (): every built-in training task
   config.env.held_out_tasks = ()  # (): every built-in held-out task
   config.env.reward = 'human_rank'  # human_rank | rl4mle
+  # What improve attempts are paid, see envs/rewards.py: gain over the parent |
+  # level (RL4MLE: the new score itself).
+  config.env.improve_reward = 'gain'
   config.env.suggest_imports = False  # names scikit-learn's usual classes
   # Who says where a program's milestones are printed: none | tree (rules on its
   # syntax tree) | lm (the policy that RL started from; RL4MLE). What lm does

@@ -80,7 +80,7 @@ def insert(
   """With the valid programs of these groups, the newest last.
 
   Args:
-    solutions: from `init`.
+    solutions: of all tasks.
     groups: finished.
     child_fn: Attempt → the Problem that it may become, or None.
   """

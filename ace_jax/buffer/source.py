@@ -17,7 +17,7 @@ from ace_jax.envs import lineage
 from ace_jax.types import Attempt, Group, Problem
 
 Buffer = Any
-ChildFn = Callable[[Attempt], Problem | None]
+ChildFn = Callable[[Attempt], Problem | None]  # what an attempt becomes
 
 
 class Source(NamedTuple):

@@ -11,8 +11,6 @@ import warnings
 _FENCE = re.compile(r'```[ \t]*(\w*)[^\n]*\n(.*?)(?:^[ \t]*```|\Z)',
                     re.DOTALL | re.MULTILINE)
 _LANGUAGES = ('', 'python', 'python3', 'py')
-_FRAME = re.compile(r'  File "(?:[^"]*/)?<?(?:program|string)(?:\.py)?>?", ')
-_CARETS = re.compile(r'\s*[~^]+\s*')
 
 
 def parse(program: str) -> ast.Module | None:
@@ -160,25 +158,3 @@ def program_hash(program: str) -> str:
   if text is None:
     text = '\n'.join(line.rstrip() for line in program.strip().splitlines())
   return hashlib.sha256(text.encode('utf-8', 'surrogatepass')).hexdigest()[:16]
-
-
-# --- What a policy sees of an error ----------------------------------------
-
-
-def traceback_tail(stderr: str, limit: int) -> str:
-  """The part of a program's error output that its author can act on.
-
-  The last traceback without the libraries' own frames and the carets, cut
-  from the front to `limit` characters; without a traceback the output's end.
-  """
-  start = stderr.rfind('Traceback (most recent call last):')
-  lines, own = [], True
-  for line in stderr[max(start, 0):].splitlines():
-    if start >= 0 and line.startswith('  File "'):
-      own = _FRAME.match(line) is not None
-    elif not line.startswith(' '):
-      own = True
-    if own and not _CARETS.fullmatch(line):
-      lines.append(line)
-  text = '\n'.join(lines).strip()
-  return text if len(text) <= limit else '…' + text[len(text) - limit + 1:]

@@ -1,8 +1,8 @@
 """Problem → chat: what the policy is told about a task.
 
 Short on purpose: every prompt token is paid for in each forward and backward
-pass. `fit` drops what helps least first: example rows, then columns, then
-most of the description.
+pass. `fit` drops what helps least first: example rows, then columns, then the
+description, then what an earlier program printed; never a part of a program.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Protocol
 
 import pandas as pd
 
-from ace_jax.envs import programs
+from ace_jax.envs import previous
 from ace_jax.types import Problem, Task
 
 Message = dict[str, str]  # role, content
@@ -124,6 +124,8 @@ class Detail:
   rows: int  # of train.csv
   columns: int  # names listed; half as many in the rows
   description: int  # characters
+  output_lines: int = 8  # of what the parent printed
+  error: int = 600  # characters of the parent's traceback
 
 
 LADDER = (
@@ -133,6 +135,12 @@ LADDER = (
     Detail(rows=0, columns=6, description=200),
     Detail(rows=0, columns=2, description=100),
     Detail(rows=0, columns=0, description=0),
+)
+# Goes on where there is a parent.
+PARENT_LADDER = (
+    Detail(rows=0, columns=0, description=0, output_lines=4, error=300),
+    Detail(rows=0, columns=0, description=0, output_lines=2, error=150),
+    Detail(rows=0, columns=0, description=0, output_lines=0, error=0),
 )
 
 
@@ -157,7 +165,8 @@ def messages(
     detail: how much to show.
 
   Raises:
-    ValueError: improve or debug without a parent's program, an unknown kind.
+    ValueError: an unknown kind; improve or debug without a parent, or with one
+      graded on rows that prompts may not know.
   """
   lines = [
       _question(task, preview),
@@ -170,7 +179,9 @@ def messages(
       '\n'.join(imports),
   ]
   if problem.kind in ('improve', 'debug'):
-    lines.append(_previous(problem))
+    lines.append(previous.describe(
+        problem, output_lines=detail.output_lines, error=detail.error
+    ))
   elif problem.kind != 'draft':
     raise ValueError(f'unknown kind of problem {problem.kind!r}')
   return [
@@ -194,7 +205,7 @@ def fit(
   Raises:
     ValueError: even the shortest is longer.
   """
-  for detail in LADDER:
+  for detail in ladder(problem):
     chat = messages(
         problem, task, preview, limits, imports=imports, detail=detail,
     )
@@ -204,6 +215,29 @@ def fit(
       f'the shortest prompt for {problem.key} takes {count} tokens; the limit '
       f'is {budget}'
   )
+
+
+def fits(
+    problem: Problem,
+    task: Task,
+    preview: Preview,
+    limits: Limits,
+    *,
+    count_tokens: Callable[[list[Message]], int],
+    budget: int,
+    imports: Sequence[str] = (),
+) -> bool:
+  """Whether `fit` has an answer; counts the shortest chat alone."""
+  shortest = messages(
+      problem, task, preview, limits, imports=imports,
+      detail=ladder(problem)[-1],
+  )
+  return count_tokens(shortest) <= budget
+
+
+def ladder(problem: Problem) -> tuple[Detail, ...]:
+  """From the most detail to the least."""
+  return LADDER + (PARENT_LADDER if problem.parent else ())
 
 
 def _question(task: Task, preview: Preview) -> str:
@@ -300,15 +334,3 @@ def _contract(task: Task, preview: Preview) -> str:
       'Read data/train.csv and data/test.csv, write submission.csv with '
       f'columns {columns}{content}.\nMetric: {metric}, {direction} is better.'
   )
-
-
-def _previous(problem: Problem) -> str:
-  parent = problem.parent
-  if parent is None:
-    raise ValueError(f'{problem.key} has no program to start from')
-  program = f'```python\n{parent.program.strip()}\n```'
-  if problem.kind == 'debug':
-    error = programs.traceback_tail(parent.stderr, 300)
-    error = error or parent.grade.error or ''
-    return f'Fix this program:\n{program}\nIt failed:\n{error}'
-  return f'Improve this program, its score is {parent.grade.score}:\n{program}'

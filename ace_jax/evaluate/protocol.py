@@ -265,14 +265,10 @@ def _next(
       config.seed, r.seed, zlib.crc32(r.task.name.encode()), len(r.attempts)
   ))
   problem = search.next_fn(r.task, r.attempts, rng, r.spent(config.eval))
-  if problem.parent is None:
+  if problem.parent is None or agent.collector.fits(problem):
     return problem
-  try:
-    agent.collector.prompt(problem)
-  except ValueError:  # even the shortest is too long
-    too_long.append(problem)
-    return Problem(problem.task)
-  return problem
+  too_long.append(problem)
+  return Problem(problem.task)
 
 
 def _sample(

@@ -50,6 +50,7 @@ def collate(
     weight_fn: Callable[..., Any],
     bucket: int,
     pad_id: int,
+    quality_fn: Callable[[Attempt], float] = lambda a: a.grade.human_rank,
 ) -> Batch:
   """Q groups of G attempts each → Batch.
 
@@ -60,6 +61,7 @@ def collate(
     weight_fn: (groups, reward [Q, G], mask [Q, G]) to weights [Q, G].
     bucket: lengths are rounded up to multiples of it.
     pad_id: the token that fills.
+    quality_fn: a valid attempt's, for advantages that look beyond the reward.
 
   An attempt without a reward (`infra_error`) keeps its row but has weight 0.
   """
@@ -80,7 +82,7 @@ def collate(
   adv_QG = advantage_fn(
       reward_QG,
       field(lambda a: a.grade.valid),
-      field(lambda a: a.grade.human_rank),
+      field(quality_fn),
       field(lambda a: a.milestones / 6),
       mask_QG,
   )

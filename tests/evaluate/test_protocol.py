@@ -37,9 +37,8 @@ class Collector:
     self.launched = []
     self._stop_at, self._too_long, self._groups = stop_at, too_long, []
 
-  def prompt(self, problem):
-    if self._too_long and problem.parent:
-      raise ValueError('too long')
+  def fits(self, problem):
+    return not (self._too_long and problem.parent)
 
   def launch(self, problems, rng, *, prefix, num_samples, rows, purpose,
              temperature):

@@ -19,6 +19,7 @@ import numpy as np
 SHARE = 0.1
 AT_LEAST = 12  # of a small task's rows; a quarter of them at most
 MAX_P = 1e-8
+COPIED = 'the submission has labels that only a copy of the answers has'
 
 
 def chosen(hashes: Sequence[float]) -> np.ndarray:

@@ -12,17 +12,27 @@ import functools
 import pathlib
 import secrets
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
-from ace_jax.envs import instrument, prompts, rewards
+from ace_jax.envs import compare, instrument, programs, prompts, rewards
 from ace_jax.envs.mle import estimators
 from ace_jax.envs.mle import tasks as tasks_lib
 from ace_jax.envs.mle.bench import competitions, directory
 from ace_jax.envs.mle.bench import preview as bench_preview
 from ace_jax.envs.mle.grader import GraderProcess
 from ace_jax.sandbox.base import SandboxSpec
-from ace_jax.types import Execution, Grade, Job, Problem, Status, Task
+from ace_jax.types import (
+    Execution,
+    Grade,
+    Job,
+    Parent,
+    Problem,
+    Status,
+    Task,
+)
 
+Counter = Callable[[list[prompts.Message]], int]  # of a chat's tokens
 NO_PROGRAM = Grade(valid=False, error='the completion holds no program')
 
 
@@ -39,8 +49,8 @@ class MleEnv:
   """Tasks, prompts, jobs and grades.
 
   Raises:
-    ValueError: a task is unknown, not prepared, or has no answers; or a
-      held-out task is also trained on.
+    ValueError: a task is unknown, not prepared, or has no answers; a held-out
+      task is also trained on; or a way to pay rewards is unknown.
   """
 
   def __init__(
@@ -54,7 +64,9 @@ class MleEnv:
       instrument_programs: bool,
       limits: SandboxSpec,
       mlebench_data: str = '',
+      improve_reward: str = 'gain',
   ):
+    rewards.check(reward, improve_reward)
     self.tasks: dict[str, Task] = {}
     load = functools.partial(
         self._load, root=root, mlebench_data=mlebench_data)
@@ -64,6 +76,7 @@ class MleEnv:
     if both:
       raise ValueError(f'trained on and held out: {", ".join(sorted(both))}')
     self._reward = reward
+    self._improve_reward = improve_reward
     self._suggest_imports = suggest_imports
     self._instrument = instrument_programs
     self._limits = limits
@@ -104,9 +117,30 @@ class MleEnv:
     return self._previews[name]
 
   def messages(
-      self, problem: Problem, *, count_tokens, budget: int
-  ) -> list[dict[str, str]]:
-    """The chat that asks for a solution, within `budget` tokens."""
+      self, problem: Problem, *, count_tokens: Counter, budget: int
+  ) -> list[prompts.Message]:
+    """The chat that asks for a solution, within `budget` tokens.
+
+    Raises:
+      ValueError: even the shortest is longer; `fits` tells before.
+    """
+    return prompts.fit(
+        **self._question(problem), count_tokens=count_tokens, budget=budget
+    )
+
+  def fits(
+      self, problem: Problem, *, count_tokens: Counter, budget: int
+  ) -> bool:
+    """Whether `messages` has an answer; one count, of the shortest chat.
+
+    A parent's program is never cut, so it may not. The task's draft,
+    `Problem(problem.task)`, can take its place.
+    """
+    return prompts.fits(
+        **self._question(problem), count_tokens=count_tokens, budget=budget
+    )
+
+  def _question(self, problem: Problem) -> dict[str, Any]:
     preview = self.preview(problem.task)
     imports = ()
     if self._suggest_imports:
@@ -114,14 +148,9 @@ class MleEnv:
           text=any(c.kind == 'text' for c in preview.columns),
           classes=len(preview.classes),
       )
-    return prompts.fit(
-        problem,
-        self.tasks[problem.task],
-        preview,
-        self._limits,
-        count_tokens=count_tokens,
-        budget=budget,
-        imports=imports,
+    return dict(
+        problem=problem, task=self.tasks[problem.task], preview=preview,
+        limits=self._limits, imports=imports,
     )
 
   def job(
@@ -155,11 +184,12 @@ class MleEnv:
       milestones = instrument.milestones(execution.stdout, nonce)
       execution = dataclasses.replace(
           execution,
-          stdout=instrument.strip_milestones(execution.stdout, nonce),
-          stderr=instrument.strip_milestones(execution.stderr, nonce),
+          stdout=_without(nonce, execution.stdout),
+          stderr=_without(nonce, execution.stderr),
       )
     if execution.status is not Status.OK:
-      grade = Grade(False, error=f'the program ended as {execution.status}')
+      ended = f'the program ended as {execution.status.value}'
+      grade = Grade(valid=False, error=ended, rows=rows)
     else:
       grade = self._grader.grade(
           self.tasks[task], execution.files.get('submission.csv'), rows
@@ -167,20 +197,70 @@ class MleEnv:
     return Outcome(execution, grade, milestones)
 
   def audit(self, task: str, submission: bytes | None, rows: str) -> Grade:
-    """The grade on other rows, for a table alone."""
+    """The grade on other rows, for a table alone.
+
+    Args:
+      task: its name.
+      submission: the bytes of submission.csv; None where there is none.
+      rows: reward | select | report | all.
+    """
     return self._grader.grade(self.tasks[task], submission, rows)
 
-  def reward(self, problem: Problem, outcome: Outcome | None) -> float | None:
-    """The reward of an attempt; None when our own machinery failed it."""
-    status = outcome.execution.status if outcome else Status.ERROR
+  def reward(
+      self,
+      problem: Problem,
+      outcome: Outcome | None,
+      program: str | None = None,
+  ) -> float | None:
+    """The reward of an attempt; None when our own machinery failed it.
+
+    Args:
+      problem: that was asked.
+      outcome: of its program; None where there was none.
+      program: as the policy wrote it, by which a copy of the parent is known.
+
+    Raises:
+      ValueError: an improve attempt's grade and its parent's are on different
+        rows, and their difference is no gain.
+    """
+    grade = outcome.grade if outcome else NO_PROGRAM
+    options = {}
+    if self._improve_reward == 'gain' and problem.kind == 'improve':
+      parent = problem.parent
+      if grade.valid and grade.rows != parent.grade.rows:
+        raise ValueError(
+            f'{problem.key}: graded on {grade.rows} rows, its parent on '
+            f'{parent.grade.rows}'
+        )
+      options = {
+          'parent_quality': parent.quality,
+          'is_copy': grade.valid and _is_copy(parent, outcome, program),
+      }
     return rewards.reward(
         self._reward,
-        status=status,
-        grade=outcome.grade if outcome else NO_PROGRAM,
+        status=outcome.execution.status if outcome else Status.ERROR,
+        grade=grade,
         num_milestones=outcome.milestones if outcome else 0,
         lower_is_better=self.tasks[problem.task].lower_is_better,
+        **options,
     )
 
   def close(self) -> None:
     self._grader.close()
 
+
+
+def _without(nonce: str, text: str) -> str:
+  """Output as it would have been without milestones, and without the nonce
+  where a program went looking for it."""
+  return instrument.strip_milestones(text, nonce).replace(nonce, '')
+
+
+def _is_copy(parent: Parent, outcome: Outcome, program: str | None) -> bool:
+  """Whether an attempt does what its parent did: the same normalised syntax
+  tree, or the same predictions on at least 99.9 % of the rows."""
+  names = [programs.program_hash(p) for p in (program, parent.program) if p]
+  if len(names) == 2 and names[0] == names[1]:
+    return True
+  submission = outcome.execution.files.get('submission.csv')
+  return compare.same(compare.signature(submission), parent.signature)

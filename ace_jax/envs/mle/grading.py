@@ -25,8 +25,6 @@ from ace_jax.types import Grade, Task
 
 MAX_BYTES = 8 << 20
 SUM_TOLERANCE = 1e-3  # of a row of probabilities
-COPIED = 'the submission has labels that only a copy of the answers has'
-
 TOO_LARGE = 'some predictions are so large that they have no finite score'
 
 
@@ -64,7 +62,7 @@ def grade(task: Task, submission: bytes | None, rows: str = 'reward') -> Grade:
     return Grade(valid=False, error=str(e), rows=rows)
   if canary.p_value(answers.target, predictions, answers.is_canary,
                     answers.classes) < canary.MAX_P:
-    return Grade(valid=False, error=COPIED, rows=rows)
+    return Grade(valid=False, error=canary.COPIED, rows=rows)
   with np.errstate(over='ignore'):
     score = score_predictions(task, answers, predictions, rows)
   if not math.isfinite(score):

@@ -22,9 +22,11 @@ from ace_jax.types import Attempt, Problem, Status, Task
 
 # What such prompts say beside programs, for a vocabulary learnt from nothing.
 PHRASES = (
-    'Improve this program, its score is 0.5:\n',
+    'Improve this program, its score is 0.5, better than 62% of the leaderboard'
+    ', 6 of 6 steps done:\n',
     'Fix this program:\n',
-    'It failed:\nTraceback (most recent call last):\n  File "program.py", line '
+    'It ran, but its submission is not valid:\n',
+    'It failed, 3 of 6 steps done:\nTraceback (most recent call last):\n  File "program.py", line '
     '8, in <module>\n',
     *('KeyError: ', 'NameError: name ', ' is not defined', 'ImportError: ',
       'ModuleNotFoundError: No module named ', 'ValueError: ',

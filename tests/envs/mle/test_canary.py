@@ -23,7 +23,7 @@ def test_a_copy_of_the_answers_is_found_out(mle_root, spec):
   task = tasks.load_task(spec.name, mle_root)
   table = as_submission(task, in_file(task))
   grade = grading.grade(task, to_bytes(table))
-  assert not grade.valid and grade.error == grading.COPIED
+  assert not grade.valid and grade.error == canary.COPIED
   assert grade.score is None
 
 
@@ -35,7 +35,7 @@ def test_half_a_copy_is_found_out(mle_root, spec):
   table, copy = truth(task), as_submission(task, in_file(task))
   half = len(table) // 2
   content = to_bytes(table[:-half] + copy[-half:])
-  assert grading.grade(task, content).error == grading.COPIED
+  assert grading.grade(task, content).error == canary.COPIED
 
 
 @SPECS
