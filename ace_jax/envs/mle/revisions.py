@@ -26,8 +26,8 @@ PHRASES = (
     ', 6 of 6 steps done:\n',
     'Fix this program:\n',
     'It ran, but its submission is not valid:\n',
-    'It failed, 3 of 6 steps done:\nTraceback (most recent call last):\n  File "program.py", line '
-    '8, in <module>\n',
+    'It failed, 3 of 6 steps done:\nTraceback (most recent call last):\n'
+    '  File "program.py", line 8, in <module>\n',
     *('KeyError: ', 'NameError: name ', ' is not defined', 'ImportError: ',
       'ModuleNotFoundError: No module named ', 'ValueError: ',
       'TypeError: got an unexpected keyword argument ', 'SyntaxError: ',
