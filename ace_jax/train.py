@@ -36,6 +36,9 @@ def train(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> None:
     agent = stack.enter_context(Agent(config, note=progress.note))
     stack.enter_context(jax.set_mesh(agent.mesh))
     collate = recipe.make_collate(config, pad_id=agent.pad_id)
+    source = recipe.make_source(
+        config, agent.env.train_tasks, fits=agent.collector.fits
+    )
     records.claim(workdir, config)
     ledger = stack.enter_context(records.open_ledger(agent, workdir))
     writer = stack.enter_context(
@@ -57,9 +60,6 @@ def train(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> None:
     ref_params = jax.tree.map(jnp.copy, params) if spec.kl_coef else None
     checkpoints = workdir / 'checkpoints' / 'rl'
     learner = state.init(params, tx)
-    source = recipe.make_source(
-        config, agent.env.train_tasks, fits=agent.collector.fits
-    )
     found = checkpoint.restore(checkpoints, learner, note=progress.note)
     version, learner, *kept = found or (0, learner)
     problems = source.restore(*kept) if kept else source.init()

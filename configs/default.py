@@ -100,10 +100,11 @@ def get_config() -> ml_collections.ConfigDict:
   # learnability (ŝ·ĥ·g/√ĉ) | spread_headroom (ŝ·ĥ) | pass_variance (p(1−p)) |
   # parent_fitness | uniform
   config.buffer.potential = 'learnability'
-  config.buffer.temperature = 1.0  # τ: draws ∝ potential^(1/τ)
+  config.buffer.temperature = 0.25  # τ: draws ∝ potential^(1/τ)
   config.buffer.epsilon = 0.1  # share drawn uniformly over tasks, then Problems
   config.buffer.capacity = 256  # Problems of a task, its draft among them
   config.buffer.lineage_share = 0.1  # of the buffer from one root, at most
+  config.buffer.decay = 0.98  # of what was observed, per policy version
   # What ĉ counts: tokens | seconds | none. Seconds are a clock's: with them a
   # resumed run draws other problems than an uninterrupted one.
   config.buffer.cost = 'tokens'

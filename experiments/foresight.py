@@ -24,7 +24,7 @@ from scipy import stats
 
 from ace_jax import modes, recipe, records
 from ace_jax.agent import Agent
-from ace_jax.buffer import evolving
+from ace_jax.buffer import draws, evolving
 from ace_jax.report.progress import Progress
 from configs import default
 
@@ -47,7 +47,7 @@ def visit(
     rng = jax.random.fold_in(jax.random.key(config.seed), 4)
     progress.phase('first visits', rounds)
     for number in range(rounds):
-      problems = evolving.sample(
+      problems = draws.sample(
           buffer, spec, np.random.default_rng((config.seed, number)), num_groups
       )
       seen = {v['problem'] for v in found}

@@ -12,7 +12,7 @@ public; what is ours is told in core/learnability.py and here:
 5. At a task's capacity what has the least potential goes; its draft and its
    best Attempt's Problem stay. At most `lineage_share` of the buffer descends
    from one root.
-6. Sums decay by DECAY a policy version.
+6. Sums decay with every policy version.
 7. What an attempt costs is counted in tokens by default, not by a clock: with
    seconds no resumed run would draw what an uninterrupted one does.
 
@@ -34,8 +34,6 @@ from ace_jax.buffer.table import COST, Table
 from ace_jax.core import learnability
 from ace_jax.envs import lineage, programs
 from ace_jax.types import Attempt, Group, Problem
-
-DECAY = 0.97  # of what was observed, per policy version
 
 
 class Buffer(NamedTuple):
@@ -90,7 +88,9 @@ def insert(
     child_fn: Attempt → the Problem that it may become, or None.
   """
   groups = sorted(groups, key=lambda g: [a.key for a in g.attempts])
-  tables, new = list(buffer.tables), []
+  if not groups:
+    return buffer
+  tables, every = list(buffer.tables), buffer.pooled.sums.copy()
   for group in groups:
     k = buffer.index[group.problem.task]
     seen = [a for a in group.attempts if a.reward is not None]
@@ -106,23 +106,22 @@ def insert(
     sums = np.array(
         [*learnability.moments(rewards, guess.mean[cell]), cost]
     )
-    new.append((cell, sums, buffer.tables[k].cell_sums.sum(0)))
+    every[cell] += sums
     tables[k] = table.observe(tables[k], group.problem, sums)
     if group.problem.kind == 'draft':
       tables[k] = _average(tables[k], rewards.mean())
-  pooled = potential.pool(buffer.pooled, new)
+  touched = dict.fromkeys(buffer.index[g.problem.task] for g in groups)
+  pooled = buffer.pooled._replace(sums=every)
+  old, new = (
+      potential.expected(np.stack([t[k].cell_sums for k in touched]), pooled)
+      for t in (buffer.tables, tables)
+  )
+  pooled = pooled._replace(expected=pooled.expected + new - old)
   buffer = buffer._replace(tables=tuple(tables), pooled=pooled)
-  unseen = {}
-  for k in dict.fromkeys(buffer.index[g.problem.task] for g in groups):
-    buffer = _put(buffer, k, _weigh(buffer, k, spec))
-    unseen[k] = _unseen(buffer, k, spec)
-  for attempt in (a for group in groups for a in group.attempts):
-    child = child_fn(attempt)
-    if child is not None:
-      weight = unseen[buffer.index[child.task]]
-      buffer = _insert_child(buffer, spec, child, weight)
-  for k in unseen:
-    buffer = _put(buffer, k, _weigh(buffer, k, spec))
+  children = [c for g in groups for c in map(child_fn, g.attempts) if c]
+  for k in touched:
+    mine = [c for c in children if buffer.index[c.task] == k]
+    buffer = _grow(buffer, spec, k, mine)
   return buffer
 
 
@@ -137,35 +136,36 @@ def _average(task: Table, reward: float) -> Table:
   return task._replace(averages=np.array([fast, slow, groups + 1]))
 
 
-def _insert_child(
-    buffer: Buffer, spec: Spec, child: Problem, weight: np.ndarray
+def _grow(
+    buffer: Buffer, spec: Spec, k: int, children: Sequence[Problem]
 ) -> Buffer:
-  """With one more Problem; `weight`: [NUM_CELLS] of what was never drawn."""
-  k = buffer.index[child.task]
-  task, root = buffer.tables[k], child.parent.root
-  program_hash = programs.program_hash(child.parent.program)
-  if program_hash in task.hashes:
-    return buffer._replace(duplicates=buffer.duplicates + 1)
-  task = table.add(task, child, program_hash, weight)
-  is_full = len(task.problems) > spec.capacity
-  size = buffer.size + (not is_full)
-  is_crowded = task.roots.count(root) > max(int(spec.lineage_share * size), 1)
-  row = None
-  if is_crowded or is_full:
-    row = table.least(task, root if is_crowded else None)
-    if row is None:
-      return buffer  # all others are there to stay
-  if row is not None:
-    task = table.remove(task, row)
-  size = buffer.size + len(task.problems) - len(buffer.tables[k].problems)
-  return _put(buffer._replace(size=size), k, task)
-
-
-def _put(buffer: Buffer, k: int, task: Table) -> Buffer:
+  """A task with its new Problems, weighed, and what is too much evicted."""
+  task = buffer.tables[k]
+  others = buffer.size - len(task.problems)
+  new = {}
+  for child in children:
+    new.setdefault(programs.program_hash(child.parent.program), child)
+  new = {h: child for h, child in new.items() if h not in task.hashes}
+  task = _weigh(buffer, k, spec, table.add(task, new))
+  roots = {child.parent.root for child in new.values()}
+  while True:
+    size = others + min(len(task.problems), spec.capacity)
+    most = max(int(spec.lineage_share * size), 1)
+    crowded = [r for r in sorted(roots) if task.roots.count(r) > most]
+    if not crowded and len(task.problems) <= spec.capacity:
+      break
+    # One root's rows first: where they go, the task may be within its bound.
+    task = table.remove(task, table.least(task, *crowded[:1]))
+  if spec.potential == 'uniform':  # which depends on how many stayed
+    task = _weigh(buffer, k, spec, task)
   mass = buffer.mass.copy()
   mass[k] = task.weight.sum()
-  tables = (*buffer.tables[:k], task, *buffer.tables[k + 1 :])
-  return buffer._replace(tables=tables, mass=mass)
+  return buffer._replace(
+      tables=(*buffer.tables[:k], task, *buffer.tables[k + 1 :]),
+      mass=mass,
+      size=others + len(task.problems),
+      duplicates=buffer.duplicates + len(children) - len(new),
+  )
 
 
 def refresh(buffer: Buffer, spec: Spec, *, version: int) -> Buffer:
@@ -176,13 +176,14 @@ def refresh(buffer: Buffer, spec: Spec, *, version: int) -> Buffer:
     spec: the choices.
     version: of the policy, at least the buffer's.
   """
-  decay = DECAY ** (version - buffer.version)
+  decay = spec.decay ** (version - buffer.version)
   tables = buffer.tables
   ends = np.cumsum([len(t.problems) for t in tables])[:-1]
   sums = np.concatenate([t.sums for t in tables], 1)
   sums *= np.float32(decay)
   cell_sums = np.stack([t.cell_sums for t in tables]) * decay
-  pooled = potential.decayed(buffer.pooled, decay)
+  pooled = buffer.pooled._replace(sums=buffer.pooled.sums * decay)
+  pooled = pooled._replace(expected=potential.expected(cell_sums, pooled))
   weight, pooled = potential.weights(
       spec.potential,
       spec.temperature,
@@ -219,95 +220,34 @@ def observe_noise(
   _, _, freedom, squares = learnability.moments(np.asarray(rewards), 0.0)
   if len(rewards) < 2:
     raise ValueError(f'one run of a program says nothing of noise: {rewards}')
-  noise = buffer.tables[k].noise + (freedom, squares)
   tables = list(buffer.tables)
+  noise = tables[k].noise + (freedom, squares)
   tables[k] = tables[k]._replace(noise=noise)
-  buffer = buffer._replace(tables=tuple(tables))
-  return _put(buffer, k, _weigh(buffer, k, spec))
+  return _grow(buffer._replace(tables=tuple(tables)), spec, k, ())
 
 
 # --- Weights -----------------------------------------------------------------
 
 
-def _weights_of(buffer: Buffer, k: int, spec: Spec, **rows) -> np.ndarray:
-  task = buffer.tables[k]
+def _weigh(buffer: Buffer, k: int, spec: Spec, task: Table) -> Table:
+  """A task with its weights, everything else as the buffer stands."""
   weight, _ = potential.weights(
       spec.potential,
       spec.temperature,
+      sums=task.sums,
+      cell=task.cell,
+      quality=task.quality,
+      visits=task.visits,
+      sizes=np.array([len(task.problems)]),
       cell_sums=task.cell_sums[None],
       averages=task.averages[None],
       noise=task.noise[None],
       pooled=buffer.pooled,
-      **rows,
-  )
-  return weight
-
-
-def _weigh(buffer: Buffer, k: int, spec: Spec) -> Table:
-  """A task with its weights as the buffer stands."""
-  task = buffer.tables[k]
-  weight = _weights_of(
-      buffer, k, spec, sums=task.sums, cell=task.cell, quality=task.quality,
-      visits=task.visits, sizes=np.array([len(task.problems)]),
   )
   return task._replace(weight=weight)
 
 
-def _unseen(buffer: Buffer, k: int, spec: Spec) -> np.ndarray:
-  """[NUM_CELLS] weights of what was never drawn."""
-  size = table.NUM_CELLS
-  return _weights_of(
-      buffer, k, spec, sums=np.zeros((COST, size)), cell=np.arange(size),
-      quality=np.zeros(size), visits=np.zeros(size),
-      sizes=np.array([len(buffer.tables[k].problems)]),
-  )
-
-
 # --- Reading -----------------------------------------------------------------
-
-
-def sample(
-    buffer: Buffer, spec: Spec, rng: np.random.Generator, num: int
-) -> list[Problem]:
-  """`num` Problems, distinct as far as there are enough."""
-  drawn: dict[tuple[int, int], None] = {}
-  cumulative = np.cumsum(buffer.mass)
-  out = []
-  for _ in range(num):
-    for _ in range(50):
-      at = _draw(buffer, spec, rng, cumulative)
-      if at not in drawn:
-        break
-    drawn[at] = None
-    out.append(buffer.tables[at[0]].problems[at[1]])
-  return out
-
-
-def _draw(buffer, spec, rng, cumulative) -> tuple[int, int]:
-  is_uniform, u, v = rng.random(3)
-  if is_uniform < spec.epsilon or cumulative[-1] <= 0:
-    k = int(u * len(buffer.tables))
-    return k, int(v * len(buffer.tables[k].problems))
-  k = _search(cumulative, u)
-  return k, _search(np.cumsum(buffer.tables[k].weight), v)
-
-
-def _search(cumulative: np.ndarray, u: float) -> int:
-  """Where u of the total mass, 0 ≤ u < 1, falls; never on a mass of 0."""
-  at = np.searchsorted(cumulative, u * cumulative[-1], side='right')
-  return int(min(at, np.searchsorted(cumulative, cumulative[-1])))
-
-
-def probabilities(buffer: Buffer, spec: Spec) -> list[np.ndarray]:
-  """For each task, [N] the chance that a single draw takes each Problem."""
-  total = buffer.mass.sum()
-  epsilon = spec.epsilon if total > 0 else 1.0
-  floor = epsilon / len(buffer.tables)
-  return [
-      floor / len(t.problems)
-      + (1 - epsilon) * t.weight / (total if total > 0 else 1)
-      for t in buffer.tables
-  ]
 
 
 def foresee(buffer: Buffer, problem: Problem) -> dict[str, float]:

@@ -8,7 +8,7 @@ tasks, beside its tasks' levels.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -33,7 +33,7 @@ class Pooled(NamedTuple):
   """All tasks together, decaying."""
 
   sums: np.ndarray  # [NUM_CELLS, NUM_SUMS]
-  expected: np.ndarray  # [NUM_CELLS, 2] total and squares by tasks' levels
+  expected: np.ndarray  # [NUM_CELLS, 2], see `expected`
   ranges: np.ndarray  # [3, 2] over the buffer, see learnability.parent_fitness
 
 
@@ -58,12 +58,6 @@ def no_pooled() -> Pooled:
   return Pooled(
       np.zeros((NUM_CELLS, NUM_SUMS)), np.zeros((NUM_CELLS, 2)),
       np.zeros((3, 2)),
-  )
-
-
-def decayed(pooled: Pooled, factor: float) -> Pooled:
-  return pooled._replace(
-      sums=pooled.sums * factor, expected=pooled.expected * factor
   )
 
 
@@ -106,21 +100,21 @@ def predict(cell_sums: np.ndarray, pooled: Pooled) -> Guess:
   )
 
 
-def pool(
-    pooled: Pooled, groups: Sequence[tuple[int, np.ndarray, np.ndarray]]
-) -> Pooled:
-  """After groups: their sums beside what their tasks' levels let expect.
+def expected(cell_sums: np.ndarray, pooled: Pooled) -> np.ndarray:
+  """What tasks' levels let expect of what was seen in each cell.
 
   Args:
-    pooled: before them.
-    groups: (cell, [NUM_SUMS] of the group, [NUM_SUMS] of its task before it).
+    cell_sums: [K, NUM_CELLS, NUM_SUMS] of tasks.
+    pooled: of all of them.
+
+  Returns:
+    [NUM_CELLS, 2] totals and squares, summed over these tasks.
   """
-  every, expected = pooled.sums.copy(), pooled.expected.copy()
-  for cell, sums, task_sums in groups:
-    level = _levels(task_sums, pooled)
-    every[cell] += sums
-    expected[cell] += (sums[COUNT] * level.mean, sums[FREEDOM] * level.variance)
-  return pooled._replace(sums=every, expected=expected)
+  level = _levels(cell_sums.sum(1), pooled)
+  return np.stack([
+      level.mean @ cell_sums[..., COUNT],
+      level.variance @ cell_sums[..., FREEDOM],
+  ], 1)
 
 
 def noise_variance(noise: np.ndarray) -> np.ndarray:

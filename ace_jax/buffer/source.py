@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ace_jax.buffer import evolving, mixture, stored
+from ace_jax.buffer import draws, evolving, mixture, stored
 from ace_jax.buffer.spec import Spec
 from ace_jax.envs import lineage
 from ace_jax.types import Attempt, Group, Problem
@@ -81,7 +81,7 @@ def evolving_source(
 
   def sample(buffer: evolving.Buffer, version: int) -> list[Problem]:
     rng = np.random.default_rng((seed, version))
-    return evolving.sample(buffer, spec, rng, num_problems)
+    return draws.sample(buffer, spec, rng, num_problems)
 
   def insert(buffer: evolving.Buffer, groups: Sequence[Group], version: int):
     buffer = evolving.insert(buffer, spec, groups, child_fn=child_fn)

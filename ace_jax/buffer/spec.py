@@ -22,10 +22,11 @@ class Spec:
   """The choices of configs/default.py under `buffer`."""
 
   potential: str = 'learnability'  # a key of potential.POTENTIALS
-  temperature: float = 1.0  # τ
+  temperature: float = 0.25  # τ
   epsilon: float = 0.1  # share of draws that are uniform
   capacity: int = 256  # Problems of a task
   lineage_share: float = 0.1  # of the buffer, from one root
+  decay: float = 0.98  # of what was observed, per policy version
   cost: str = 'tokens'  # a key of COSTS
 
   def __post_init__(self):
@@ -42,7 +43,6 @@ class Spec:
           f'buffer.temperature={self.temperature} must be positive, and '
           f'buffer.capacity={self.capacity} at least 2'
       )
-    if not 0 < self.lineage_share <= 1:
-      raise ValueError(
-          f'buffer.lineage_share={self.lineage_share} is not in (0, 1]'
-      )
+    for name in ('lineage_share', 'decay'):
+      if not 0 < (value := getattr(self, name)) <= 1:
+        raise ValueError(f'buffer.{name}={value} is not in (0, 1]')

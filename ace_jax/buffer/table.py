@@ -5,7 +5,8 @@ A Table never changes; each function returns another one.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from collections.abc import Mapping
+from typing import NamedTuple
 
 import numpy as np
 
@@ -59,36 +60,44 @@ def new(task: str) -> Table:
   )
 
 
-def add(
-    table: Table, problem: Problem, program_hash: str, weight: np.ndarray
-) -> Table:
-  """One more row, never drawn.
+def add(table: Table, problems: Mapping[str, Problem]) -> Table:
+  """More rows, never drawn and without a weight yet.
 
   Args:
-    table: of the problem's task.
-    problem: improve or debug.
-    program_hash: of its parent's program.
-    weight: [NUM_CELLS] of what was never drawn.
+    table: of the problems' task.
+    problems: improve or debug, by the hash of their parent's program.
   """
-  parent, cell = problem.parent, cells.cell(problem)
-  texts = zip(_TEXTS, (problem, problem.key, program_hash, parent.root),
-              strict=True)
-  columns = zip(_COLUMNS, (cell, parent.quality, np.zeros((COST, 1)), 0,
-                           weight[cell]), strict=True)
-  is_best = problem.kind == 'improve' and (
-      not table.best or parent.quality > table.quality[table.best]
+  if not problems:
+    return table
+  new = list(problems.values())
+  texts = (new, [p.key for p in new], problems, [p.parent.root for p in new])
+  columns = (
+      [cells.cell(p) for p in new],
+      [p.parent.quality for p in new],
+      np.zeros((COST, len(new))),
+      np.zeros(len(new)),
+      np.zeros(len(new)),
   )
+  quality = [*table.quality, *columns[1]]
+  best = table.best
+  for row, problem in enumerate(new, start=len(table.problems)):
+    if problem.kind == 'improve' and (
+        not best or quality[row] > quality[best]
+    ):
+      best = row
   return table._replace(
-      best=len(table.problems) if is_best else table.best,
-      **{name: (*getattr(table, name), text) for name, text in texts},
-      **{name: _append(getattr(table, name), x) for name, x in columns},
+      best=best,
+      **{
+          name: (*getattr(table, name), *more)
+          for name, more in zip(_TEXTS, texts, strict=True)
+      },
+      **{
+          name: np.concatenate(
+              [old := getattr(table, name), np.asarray(more, old.dtype)], -1
+          )
+          for name, more in zip(_COLUMNS, columns, strict=True)
+      },
   )
-
-
-def _append(column: np.ndarray, value: Any) -> np.ndarray:
-  out = np.empty((*column.shape[:-1], column.shape[-1] + 1), column.dtype)
-  out[..., :-1], out[..., -1:] = column, value
-  return out
 
 
 def remove(table: Table, row: int) -> Table:
