@@ -49,6 +49,14 @@ def test_form_does_not_count(num):
     assert same(one, signature(form))
 
 
+def test_six_digits_of_a_number_count():
+  one = signature(_table([0.123456, 1234567, 0.0, 'a']))
+  assert same(one, signature(_table([0.12345601, 1234567.4, -0.0, ' a'])))
+  for other in ([0.123457, 1234567, 0.0, 'a'], [0.123456, 1234578, 0.0, 'a'],
+                [0.123456, 1234567, 1e-9, 'a'], [0.123456, 1234567, 0.0, 'A']):
+    assert not same(one, signature(_table(other)))
+
+
 def test_columns_are_told_by_name():
   one = signature(b'id,a,b\n1,.2,.8\n2,.3,.7\n')
   assert same(one, signature(b'id,b,a\n1,.8,.2\n2,.7,.3\n'))

@@ -123,6 +123,9 @@ def test_an_improve_attempt_is_paid_its_gain(env, submission):
       env, '1/0/4', 'x = 5', run(0.0, Status.INFRA_ERROR), problem=problem)
   assert lost.reward is None
   assert env.reward(problem, None) == -2.0
+  selected = _attempt(
+      env, '1/0/6', 'x = 7', run(0.0, Status.OOM), rows='select')
+  assert selected.grade.rows == 'select' and selected.reward == -1.0
   # Debug is paid as a draft is.
   debug = Problem('quakes', 'debug', problem.parent)
   mended = _attempt(env, '1/0/5', 'x = 6', run(0.0), problem=debug)
