@@ -352,7 +352,7 @@ def test_cost_is_what_was_chosen():
   dear = types.Group(problem, tuple(
       dataclasses.replace(a, execution=dataclasses.replace(
           a.execution, duration_s=9.0)) for a in dear.attempts))
-  spec = Spec(cost='seconds', epsilon=0.01)
+  spec = Spec(cost='seconds', epsilon=0.01, temperature=1.0)
   buffer = evolving.insert(evolving.init(TASKS, spec), spec, [dear, cheap])
   weights = [t.weight[0] for t in buffer.tables]
   count = 8 + learnability.PSEUDO
