@@ -37,9 +37,9 @@ def _evaluate(config, workdir, **_) -> None:
 
     def load(policy: str) -> int:
       if policy == 'trained':
-        return _load_policy(agent, workdir, progress, phases=('rl',))
+        return load_policy(agent, workdir, progress, phases=('rl',))
       if base is None:
-        _load_policy(agent, workdir, progress, phases=('imitation',))
+        load_policy(agent, workdir, progress, phases=('imitation',))
       agent.sampler.sync(agent.params if base is None else base, version=0)
       return 0
 
@@ -67,7 +67,7 @@ def _export(config, workdir, *, out, **_) -> None:
   if out is None:
     raise ValueError('--mode=export needs --out=DIR')
   with Progress(0) as progress, Agent(config, note=progress.note) as agent:
-    step = _load_policy(agent, workdir, progress)
+    step = load_policy(agent, workdir, progress)
     weights.export(out, agent.model_config, agent.params, agent.tokenizer)
     progress.note(f'policy of step {step} written to {out}')
 
@@ -87,7 +87,7 @@ def _solve(config, workdir, *, out, task, num_samples, **_) -> None:
   out = out or workdir / 'solutions' / name
   with Progress(num_samples) as progress:
     with Agent(config, note=progress.note) as agent:
-      _load_policy(agent, workdir, progress)
+      load_policy(agent, workdir, progress)
       progress.phase(f'solving {name}', num_samples)
       agent.collector.launch(
           [Problem(name)],
@@ -120,7 +120,7 @@ def _solve(config, workdir, *, out, task, num_samples, **_) -> None:
   }))
 
 
-def _load_policy(
+def load_policy(
     agent: Agent,
     workdir: pathlib.Path,
     progress: Progress,

@@ -31,6 +31,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ace_jax.envs.mle import tasks
+from ace_jax.evaluate.measures import expected_best
 from ace_jax.report import metrics
 from experiments.quickstart_seeds import ROOT, _commit, _shown
 
@@ -131,21 +132,12 @@ def measures(workdir: pathlib.Path, phase: str) -> dict[str, dict[str, float]]:
         'human_rank': statistics.mean(ranks),
         'valid_rate': num_valid / len(mine),
         'distinct': len({h for _, _, h in mine if h}),
-        **{f'score@{k}': best_of(ranks, k)
+        **{f'score@{k}': expected_best(ranks, k)
            for k in SAMPLES if k <= len(ranks)},
         # Over all orders of the attempts; with none valid, one past the last.
         'first_valid': (len(mine) + 1) / (num_valid + 1),
     }
   return found
-
-
-def best_of(values: Sequence[float], k: int) -> float:
-  """Mean of the best of k among n ≥ k values, over all subsets of that size."""
-  n = len(values)
-  return sum(
-      value * math.comb(i, k - 1) / math.comb(n, k)
-      for i, value in enumerate(sorted(values)) if i >= k - 1
-  )
 
 
 def summary(

@@ -70,7 +70,7 @@ def visit(
               'found_mean': float(np.mean(ranks)),
           })
       buffer = evolving.insert(buffer, spec, groups)
-      buffer = evolving.refresh(buffer, spec, version=0)
+      buffer = evolving.refresh(buffer, spec, version=buffer.version)
       progress.update(number + 1, {})
   return found
 
