@@ -26,10 +26,10 @@ def test_what_only_tells_tasks_apart_tells_nothing_within_them():
   assert foresight.within_tasks(some, 'potential') == pytest.approx(1)
 
 
-def test_the_interval_draws_tasks():
-  some = visits(*((task, i + 10 * t, i + 10 * t + i % 3)
-                  for t, task in enumerate('abcdef') for i in range(5)))
-  rho = foresight.correlation(some, 'potential')
+def test_the_interval_draws_tasks_and_not_visits():
+  some = visits(*((task, 0, value) for value, task in enumerate('abcdef')
+                  for _ in range(50)))
   low, high = foresight.interval(
-      some, lambda v: foresight.correlation(v, 'potential'), repeats=200)
-  assert low <= rho <= high and high - low < 0.2
+      some, lambda v: sum(x['found_spread'] for x in v) / len(v))
+  # Of a mean of six, whose standard error is 1.708 / √6.
+  assert (low, high) == pytest.approx((2.5 - 1.37, 2.5 + 1.37), abs=0.25)
