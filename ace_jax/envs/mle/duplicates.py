@@ -30,6 +30,7 @@ from ace_jax.envs.mle import catalog, sources
 
 MAX_ROWS = 10_000  # of which all is taken, but for runs
 MIN_TOKENS = 30  # fewer are alike by chance
+SAMPLE = 4  # of windows and runs those whose hash it divides are compared
 VALUE_DIGITS = 4
 VALUE_SHARE = 0.5
 FULLNESS = 0.1  # of a column's range, above which its values say nothing
@@ -96,6 +97,8 @@ def _middle(numbers: Iterable[float]) -> tuple[float, float]:
 def _windows(columns: Sequence[Sequence]) -> Iterable[tuple]:
   for group in zip(*(columns[i:] for i in range(WINDOW)), strict=False):
     for window in set(zip(*group, strict=True)):
+      if hash(window) % SAMPLE:
+        continue
       digits = sum(_digits(c) for c in window if isinstance(c, float))
       if digits >= WINDOW_DIGITS and len(set(window)) == WINDOW:
         yield window
@@ -105,7 +108,8 @@ def _runs(column: Sequence) -> Iterable[tuple]:
   """Runs of cells, but for those that merely count up or down."""
   for i in range(len(column) - RUN + 1):
     run = tuple(column[i:i + RUN])
-    if len(set(run)) >= RUN_LEVELS and not _counts(run):
+    if (hash(run) % SAMPLE == 0 and len(set(run)) >= RUN_LEVELS
+        and not _counts(run)):
       yield run
 
 
