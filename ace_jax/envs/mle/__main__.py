@@ -1,11 +1,12 @@
 """The command line: python -m ace_jax.envs.mle COMMAND …
 
   prepare [--root DIR] [TASK …]   make the built-in tasks
-  list [--json]                   what there is
+  list [--json | --markdown]      what there is
   grade TASK_DIR submission.csv   score a submission, one JSON object
   add FILE.csv --name NAME --target COLUMN --metric METRIC
                                   make a task of your own table
   ladder TASK …                   compute a leaderboard
+  check                           look for near-duplicates across the split
 """
 
 from __future__ import annotations
@@ -37,6 +38,11 @@ def _prepare(args) -> None:
 
 
 def _list(args) -> None:
+  if args.markdown:
+    from ace_jax.envs.mle import listing
+
+    print(listing.markdown(args.root), end='')
+    return
   rows = tasks.list_tasks(args.root)
   if args.json:
     print(json.dumps(rows))
@@ -76,6 +82,13 @@ def _ladder(args) -> None:
     ladder.update(name, args.root)
 
 
+def _check(args) -> None:
+  from ace_jax.envs.mle import duplicates
+
+  if duplicates.check():
+    raise tasks.TaskError('a data set is on both sides of the split')
+
+
 def _parser() -> argparse.ArgumentParser:
   parser = argparse.ArgumentParser(
       prog='python -m ace_jax.envs.mle', description=__doc__,
@@ -95,6 +108,7 @@ def _parser() -> argparse.ArgumentParser:
                  help='write hashes.json instead of obeying it')
   p = command('list', _list)
   p.add_argument('--json', action='store_true')
+  p.add_argument('--markdown', action='store_true', help='as docs/tasks.md')
   p = command('grade', _grade)
   p.add_argument('task', metavar='TASK_DIR')
   p.add_argument('submission')
@@ -106,6 +120,7 @@ def _parser() -> argparse.ArgumentParser:
     p.add_argument(option, required=True)
   p = command('ladder', _ladder)
   p.add_argument('tasks', nargs='+', metavar='TASK')
+  command('check', _check)
   return parser
 
 

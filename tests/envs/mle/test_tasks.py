@@ -6,11 +6,21 @@ import hashlib
 import json
 import os
 import pathlib
+import random
 import stat
 
 import pytest
 
-from ace_jax.envs.mle import canary, catalog, layout, prepare, sources, tasks
+from ace_jax.envs.mle import (
+  canary,
+  catalog,
+  duplicates,
+  layout,
+  prepare,
+  sources,
+  tasks,
+)
+from ace_jax.envs.mle.catalog.spec import rdata
 from ace_jax.envs.mle.tasks import TaskError
 
 SPECS = pytest.mark.parametrize('spec', catalog.TASKS, ids=lambda s: s.name)
@@ -42,16 +52,15 @@ def tree(path: pathlib.Path) -> dict[str, str]:
 
 
 def test_enough_tasks_on_both_sides():
-  assert len(tasks.task_names('train')) >= 10
-  assert len(tasks.task_names('held_out')) >= 5
-  assert len({s.name for s in catalog.TASKS}) == len(catalog.TASKS) >= 18
+  assert len(tasks.task_names('held_out')) == 24
+  assert len({s.name for s in catalog.TASKS}) == len(catalog.TASKS) >= 100
 
 
 def test_no_data_set_is_on_both_sides():
   sides = collections.defaultdict(set)
   for spec in catalog.TASKS:
     sides[spec.source.package, spec.source.member].add(spec.split)
-  assert len(sides) >= 14
+  assert len(sides) >= 95
   assert all(len(side) == 1 for side in sides.values())
 
 
@@ -78,6 +87,61 @@ def test_kinds_and_metrics_are_covered():
   held_out = {s.metric for s in catalog.HELD_OUT}
   assert held_out & catalog.LOWER_IS_BETTER
   assert held_out - catalog.LOWER_IS_BETTER
+
+
+def test_no_column_bears_its_sources_name(archives):
+  """Nor any of the source's; the first tasks' names stay as they were."""
+  first = {s.name for s in catalog.FAMILIES['first tasks']}
+  for spec in catalog.TASKS:
+    if spec.name in first:
+      continue
+    theirs = {c.lower().replace('.', '_')
+              for c in sources.read(spec.source, archives)[0]}
+    ours = set(spec.columns.values())
+    assert len(ours) == len(spec.columns)
+    assert not ours & theirs, spec.name
+    file = pathlib.PurePath(spec.source.member).stem.lower()
+    assert spec.name != file
+
+
+# --- Near-duplicates --------------------------------------------------------
+
+
+@pytest.fixture(scope='module')
+def prints(archives):
+  return {duplicates.label(source): duplicates.fingerprint(
+      sources.read(source, archives)[1]) for source in duplicates.sides()}
+
+
+def test_no_data_set_is_like_one_on_the_other_side(prints):
+  side = {duplicates.label(source): split
+          for source, split in duplicates.sides().items()}
+  assert [(a, b, what) for a, b, what in duplicates.alike(prints)
+          if side[a] != side[b]] == []
+
+
+@pytest.mark.parametrize('table, twin, what', [
+    ('car/Mroz', 'Ecdat/Mroz', 'values'),  # the same under another name
+    ('COUNT/rwm5yr', 'COUNT/rwm1984', 'windows'),  # holds it
+    ('MASS/Pima.te', 'pima', 'windows'),  # a part, shuffled, fewer columns
+])
+def test_a_near_duplicate_would_be_found(
+    archives, prints, table, twin, what):
+  added = duplicates.fingerprint(
+      sources.read(rdata(table), archives)[1])
+  (near,) = [(b, c) for b, c in prints.items() if f'/{twin}.' in b]
+  assert [p[2] for p in duplicates.alike({'new': added, near[0]: near[1]})
+          ] == [what]
+
+
+def test_few_levels_in_order_would_be_found():
+  rng = random.Random(0)
+  rows = [[str(rng.randrange(5)) for _ in range(6)] for _ in range(400)]
+  other = [[str(rng.randrange(5)) for _ in range(6)] for _ in range(400)]
+  part = [[row[4], 'x', row[1]] for row in rows[100:300]]
+  prints = {name: duplicates.fingerprint(r)
+            for name, r in (('a', rows), ('b', other), ('c', part))}
+  assert duplicates.alike(prints) == [('a', 'c', 'runs')]
 
 
 # --- One task -------------------------------------------------------------
@@ -114,13 +178,12 @@ def test_ids_and_parts_say_nothing_of_the_target(mle_root, spec):
   path = mle_root / spec.name / 'prepared'
   train, answers = (table(path / 'public/train.csv'),
                     table(path / 'private/test.csv'))
-  y = column(train, spec.target)
-  levels = layout.sorted_classes(y)
-  rank = {v: i for i, v in enumerate(levels)}
+  rank = {v: i for i, v in enumerate(layout.sorted_classes(
+      column(train, spec.target) + column(answers, spec.target)))}
   for rows, key in ((train, lambda r: float(r[0])),
                     (answers, lambda r: float(r[2] == 'reward'))):
     at = rows[0].index(spec.target)
-    pairs = [(key(r), rank[r[at]]) for r in rows[1:] if r[at] in rank]
+    pairs = [(key(r), rank[r[at]]) for r in rows[1:]]
     assert abs(correlation(pairs)) < 4 / len(pairs) ** 0.5
 
 
