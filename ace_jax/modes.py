@@ -12,7 +12,6 @@ import jax
 from ace_jax import records
 from ace_jax.agent import Agent
 from ace_jax.envs.mle import tasks as tasks_lib
-from ace_jax.envs.mle.bench import competitions
 from ace_jax.evaluate import protocol, result
 from ace_jax.learner import checkpoint
 from ace_jax.policy import weights
@@ -82,7 +81,7 @@ def _solve(config, workdir, *, out, task, num_samples, **_) -> None:
   # The training tasks stay: a policy made from scratch has its vocabulary
   # from them.
   given = config.env.train_tasks or tasks_lib.task_names('train')
-  if not {name, task} & set(competitions.expand(given)):
+  if not {name, task} & set(tasks_lib.expand(given)):
     config.env.held_out_tasks = (task,)
   out = out or workdir / 'solutions' / name
   with Progress(num_samples) as progress:

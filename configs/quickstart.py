@@ -10,7 +10,6 @@ tasks before and after. See README.md for what it gave and how long it took.
 
 import ml_collections
 
-from ace_jax.envs.mle import tasks
 from configs import default
 
 
@@ -19,8 +18,8 @@ def get_config() -> ml_collections.ConfigDict:
   with config.unlocked():
     config.name = 'quickstart'
     config.num_steps = 5
-    config.env.train_tasks = tasks.SETS['quickstart_train']
-    config.env.held_out_tasks = tasks.SETS['quickstart_held_out']
+    config.env.train_tasks = ('quickstart_train',)
+    config.env.held_out_tasks = ('quickstart_held_out',)
     config.env.suggest_imports = True
     config.sampler.max_prompt_tokens = 270
     config.sampler.max_new_tokens = 180

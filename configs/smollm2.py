@@ -8,7 +8,6 @@ More demonstrations, larger groups, more steps, and the recipe that scales
 
 import ml_collections
 
-from ace_jax.envs.mle import tasks
 from configs import default
 
 
@@ -18,8 +17,8 @@ def get_config() -> ml_collections.ConfigDict:
     config.name = 'smollm2'
     config.num_steps = 200
     config.model.dtype = 'bfloat16'
-    config.env.train_tasks = tasks.SETS['quickstart_train']
-    config.env.held_out_tasks = tasks.SETS['quickstart_held_out']
+    config.env.train_tasks = ('quickstart_train',)
+    config.env.held_out_tasks = ('quickstart_held_out',)
     config.env.suggest_imports = True
     config.sandbox.num_slots = 8
     config.sampler.max_prompt_tokens = 512

@@ -118,7 +118,8 @@ def measures(workdir: pathlib.Path, phase: str) -> dict[str, dict[str, float]]:
   """held-out task → its measures; attempts lost to our own failures are none.
   """
   config = json.loads((workdir / 'config.json').read_text())
-  held_out = config['env']['held_out_tasks'] or tasks.task_names('held_out')
+  given = config['env']['held_out_tasks']
+  held_out = tasks.expand(given) or tasks.task_names('held_out')
   rows = _rows(
       workdir, 'task, valid, human_rank, program_hash FROM attempts WHERE'
       f" phase = '{phase}' AND reward IS NOT NULL")

@@ -18,7 +18,7 @@ from typing import Any
 from ace_jax.envs import compare, instrument, programs, prompts, rewards
 from ace_jax.envs.mle import estimators
 from ace_jax.envs.mle import tasks as tasks_lib
-from ace_jax.envs.mle.bench import competitions, directory
+from ace_jax.envs.mle.bench import directory
 from ace_jax.envs.mle.bench import preview as bench_preview
 from ace_jax.envs.mle.grader import GraderProcess
 from ace_jax.sandbox.base import SandboxSpec
@@ -89,7 +89,7 @@ class MleEnv:
   ) -> tuple[str, ...]:
     """Names of tasks that are given by name, by directory or as a set."""
     names = []
-    for item in competitions.expand(given):
+    for item in tasks_lib.expand(given):
       task = tasks_lib.load_task(item, **where)
       if directory.is_prepared(task.path):  # it is what the config says
         task = dataclasses.replace(task, split=split)

@@ -16,8 +16,7 @@ import pathlib
 from collections.abc import Iterable
 
 from ace_jax.envs.mle import catalog, leaderboard
-from ace_jax.envs.mle.bench import definition, directory
-from ace_jax.envs.mle.bench.competitions import COMPETITIONS, SETS
+from ace_jax.envs.mle.bench import competitions, definition, directory
 from ace_jax.types import Task
 
 PREPARE = 'python -m ace_jax.envs.mle prepare'
@@ -40,12 +39,18 @@ def task_names(split: str) -> tuple[str, ...]:
   return tuple(s.name for s in catalog.TASKS if s.split == split)
 
 
-# Named sets of built-in tasks, for configs.
+# Names that config.env.*_tasks may use for many.
 SETS: dict[str, tuple[str, ...]] = {
     # What the quickstart's recorded results were had on.
     'quickstart_train': tuple(s.name for s in catalog.first.TRAIN),
     'quickstart_held_out': tuple(s.name for s in catalog.first.HELD_OUT),
-}
+} | competitions.SETS
+
+
+def expand(names: Iterable[str]) -> tuple[str, ...]:
+  """Names of tasks, each named set replaced by its own."""
+  return tuple(dict.fromkeys(
+      task for name in names for task in SETS.get(name, (name,))))
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
@@ -88,7 +93,7 @@ def load_task(
       return definition.load(prepared)
   if os.sep not in given and not (path / 'task.json').is_file():
     path = root / given
-    known += [*COMPETITIONS, *SETS]
+    known += [*competitions.COMPETITIONS, *SETS]
     if given not in known:
       raise TaskError(
           f'unknown task {given!r}, did you mean {nearest(given, known)!r}?')

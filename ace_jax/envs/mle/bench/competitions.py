@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterable
 
 UNIT = ('unit',)
 SUMS = ('unit', 'sums')
@@ -137,14 +136,8 @@ _RL4MLE_ONLY = (
     'tweet-sentiment-extraction', 'us-patent-phrase-to-phrase-matching',
     'lmsys-chatbot-arena')
 _NAMES = tuple(COMPETITIONS)
-SETS = {  # names that config.env.*_tasks may use for many
+SETS = {  # see tasks.SETS
     'rl4mle': _NAMES[:12],
     'mlebench_lite': tuple(
         sorted(n for n in _NAMES if n not in _RL4MLE_ONLY)),
 }
-
-
-def expand(names: Iterable[str]) -> tuple[str, ...]:
-  """Names of tasks, each named set replaced by its competitions."""
-  return tuple(dict.fromkeys(
-      task for name in names for task in SETS.get(name, (name,))))

@@ -114,7 +114,7 @@ def test_named_sets():
   lite, twelve = (competitions.SETS[n] for n in ('mlebench_lite', 'rl4mle'))
   assert len(set(lite)) == 22 and len(set(twelve)) == 12
   assert len(set(lite) & set(twelve)) == 8
-  assert competitions.expand(['rl4mle', 'digits', MAY]) == (*twelve, 'digits')
+  assert tasks.expand(['rl4mle', 'digits', MAY]) == (*twelve, 'digits')
 
 
 def test_our_own_directories_are_not_mlebenchs(tmp_path):
