@@ -269,7 +269,7 @@ def test_each_has_an_optimizer_of_its_own(tmp_path, old_params):
   # Saved and restored, they go on to the same bits.
   checkpoint.save(tmp_path, 1, one, {}, keep=1)
   like = state.init(jax.tree.map(jnp.array, old_params), tx)
-  _, again, _ = checkpoint.restore(tmp_path, like)
+  _, again, *_ = checkpoint.restore(tmp_path, like)
   for a, b in zip(
       jax.tree.leaves(update_fn(one, prepared)),
       jax.tree.leaves(update_fn(again, prepared)),
