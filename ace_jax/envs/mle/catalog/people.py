@@ -58,11 +58,6 @@ TASKS = (
          'docvis:seen_doctor hospvis:in_hospital age:years outwork:idle '
          'female:woman married:has_spouse kids:any_children '
          'hhninc:money educ:taught self:own_boss'),
-    task('length_of_stay', 'COUNT/azpro', 'days', 'mae',
-         'Patients with heart trouble in hospitals of one state. Predict '
-         'how many days they stayed.',
-         'los:days procedure:operation sex:man admit:urgent '
-         'age75:over_seventy_five hospital:where'),
     task('health_cover', 'Ecdat/DoctorAUS', 'cover', 'macro_f1',
          'Australians in a health survey. Predict which of four kinds of '
          'health cover they have.', held_out=True,
