@@ -29,7 +29,11 @@ def get_config() -> ml_collections.ConfigDict:
     config.collect.group_size = 2
     config.imitation.improve_share = 0.2
     config.learner.algorithm = 'ppo'
-    config.critic.warmup_updates = 2
+    # Two updates a batch: what is clipped is clipped against the first one's.
+    config.learner.num_minibatches = 2
+    config.learner.proximal = 'recompute'
+    config.critic.lr = 1e-3
+    config.critic.warmup_updates = 4
     config.critic.clip = 2.0  # rewards span some ten
     config.checkpoint.every = 5
   return config

@@ -51,7 +51,9 @@ def get_config() -> ml_collections.ConfigDict:
     config.learner.algorithm = 'ppo'
     config.critic.clip = 2.0  # rewards span some ten
     config.learner.lr = 1e-5
-    config.learner.num_microbatches = 8
+    config.learner.num_minibatches = 2
+    config.learner.proximal = 'recompute'
+    config.learner.num_microbatches = 4
     config.loss.tis = 'token'
     config.eval.num_samples = 128
     config.checkpoint.keep = 3

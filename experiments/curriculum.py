@@ -95,7 +95,7 @@ def share_warm_start(source: pathlib.Path, target: pathlib.Path) -> None:
     copy = shutil.copytree if (source / name).is_dir() else shutil.copy
     copy(source / name, partial / name)
   with sqlite3.connect(partial / 'attempts.sqlite') as db:
-    db.execute("DELETE FROM attempts WHERE phase IN ('train', 'after')")
+    db.execute("DELETE FROM attempts WHERE phase != 'before'")
   partial.rename(target)
 
 

@@ -25,7 +25,9 @@ from scipy import stats
 from ace_jax import modes, recipe, records
 from ace_jax.agent import Agent
 from ace_jax.buffer import draws, evolving
+from ace_jax.envs import lineage
 from ace_jax.report.progress import Progress
+from ace_jax.types import Attempt, Problem
 from configs import default
 
 PREDICTED = ('potential', 'spread')
@@ -39,18 +41,23 @@ def visit(
   records.load_config(workdir, config)
   with config.unlocked():
     config.buffer.potential = 'uniform'
+    config.env.instrumenter = 'tree'
   spec = recipe.buffer_spec(config)
-  found = []
+  found, seen = [], set()
   with Progress(rounds) as progress, Agent(config, note=progress.note) as agent:
     modes.load_policy(agent, workdir, progress, phases=('imitation',))
     buffer = evolving.init(agent.env.train_tasks, spec)
+
+    def child_fn(attempt: Attempt) -> Problem | None:
+      child = lineage.child(attempt)
+      return child if child and agent.collector.fits(child) else None
+
     rng = jax.random.fold_in(jax.random.key(config.seed), 4)
     progress.phase('first visits', rounds)
     for number in range(rounds):
       problems = draws.sample(
           buffer, spec, np.random.default_rng((config.seed, number)), num_groups
       )
-      seen = {v['problem'] for v in found}
       predicted = [evolving.foresee(buffer, p) for p in problems]
       agent.collector.launch(
           problems, jax.random.fold_in(rng, number), prefix=f'f{number}',
@@ -62,14 +69,16 @@ def visit(
       ):
         ranks = [a.grade.human_rank if a.grade.valid else 0.0
                  for a in group.attempts if a.reward is not None]
-        if problem.key not in seen and len(ranks) > 1:
+        is_first = problem.key not in seen
+        seen.add(problem.key)
+        if is_first and len(ranks) > 1:
           found.append({
               'problem': problem.key, 'task': problem.task,
               'kind': problem.kind, **guess,
               'found_spread': float(np.std(ranks)),
               'found_mean': float(np.mean(ranks)),
           })
-      buffer = evolving.insert(buffer, spec, groups)
+      buffer = evolving.insert(buffer, spec, groups, child_fn=child_fn)
       buffer = evolving.refresh(buffer, spec, version=buffer.version)
       progress.update(number + 1, {})
   return found

@@ -52,7 +52,7 @@ def test_attempts_became_problems(finished):
   for row in rows:
     asked = row['exec/no_program_rate'] < 1
     assert row['instrument/accept_rate'] + row[
-        'instrument/fallback_rate'] == pytest.approx(asked)
+        'instrument/fallback_rate'] == pytest.approx(float(asked))
   kinds = {kind for _, kind, _, _, _ in trained_on(finished)}
   assert kinds > {'draft'}
 

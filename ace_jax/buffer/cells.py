@@ -34,7 +34,7 @@ def cell(problem: Problem) -> int:
   if problem.kind == 'improve':
     return _CODES[f'improve/{min(int(parent.quality * _BINS), _BINS - 1)}']
   lines = [line for line in parent.stderr.splitlines() if line.strip()]
-  if 'Traceback' not in parent.stderr or not lines:
+  if not lines:  # it ran: the grader refused its submission
     return _CODES['debug/submission']
   for line in reversed(lines):  # a message may take several lines
     found = _LAST_ERROR.match(line)

@@ -109,7 +109,7 @@ def insert(
     every[cell] += sums
     tables[k] = table.observe(tables[k], group.problem, sums)
     if group.problem.kind == 'draft':
-      tables[k] = _average(tables[k], rewards.mean())
+      tables[k] = _average(tables[k], rewards)
   touched = dict.fromkeys(buffer.index[g.problem.task] for g in groups)
   pooled = buffer.pooled._replace(sums=every)
   old, new = (
@@ -125,10 +125,16 @@ def insert(
   return buffer
 
 
-def _average(task: Table, reward: float) -> Table:
-  """The moving averages of draft rewards after one more group."""
+def _average(task: Table, rewards: np.ndarray) -> Table:
+  """The moving averages of draft rewards after one more group.
+
+  Equal rewards, which teach nothing, are no progress in either direction.
+  """
   fast, slow, groups = task.averages
-  if not groups:
+  reward = rewards.mean()
+  if len(rewards) > 1 and np.ptp(rewards) == 0:
+    pass
+  elif fast == slow == 0:  # the first that differ
     fast = slow = reward
   else:
     fast += learnability.FAST * (reward - fast)

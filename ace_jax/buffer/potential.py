@@ -64,7 +64,8 @@ def no_pooled() -> Pooled:
 def _levels(sums: np.ndarray, pooled: Pooled) -> Guess:
   """Of tasks, from the sums over their cells [..., NUM_SUMS]."""
   every = pooled.sums.sum(0)
-  cost = every[COST] / every[COUNT] if every[COUNT] else 1.0
+  # Of programs that were never run no second is counted: not nothing either.
+  cost = max(every[COST] / every[COUNT], 1e-3) if every[COUNT] else 1.0
   return Guess(
       shrunk(sums[..., SQUARES], sums[..., FREEDOM],
              shrunk(every[SQUARES], every[FREEDOM], VARIANCE)),

@@ -58,5 +58,5 @@ def _reached(parent: Parent) -> str:
 
 
 def _fenced(parent: Parent) -> str:
-  program = parent.program.strip('\r\n')
+  program = parent.program.rstrip('\r\n')
   return f'```python\n{program}\n```'

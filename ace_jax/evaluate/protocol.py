@@ -78,6 +78,11 @@ def check(config: ml_collections.ConfigDict) -> None:
         f'eval.attempts={config.attempts} must be at least 1 and '
         f'eval.wall_s={config.wall_s} at least 0 (0: no limit)'
     )
+  if config.aide_drafts < 1 or not 0 <= config.aide_debug_prob <= 1:
+    raise ValueError(
+        f'eval.aide_drafts={config.aide_drafts} must be at least 1 and '
+        f'eval.aide_debug_prob={config.aide_debug_prob} in [0, 1]'
+    )
 
 
 def run(

@@ -188,6 +188,22 @@ def test_equal_rewards_lower_a_problem_at_once(potential, rank):
     assert chances[1] < chances[0]
 
 
+@pytest.mark.parametrize('rank', [0.5, 0.9])
+def test_equal_rewards_lower_what_was_learnable(rank):
+  """Also after a history, from which they are no step down: one raises ĥ."""
+  spec = Spec()
+  buffer = evolving.init(TASKS, spec)
+  for i in range(12):
+    buffer = evolving.insert(buffer, spec, [
+        group(types.Problem(t), [0.0, 1.0] * 4, f'{i}{t}') for t in TASKS])
+    buffer = evolving.refresh(buffer, spec, version=i + 1)
+  after = evolving.insert(
+      buffer, spec, [group(types.Problem('b'), [rank] * 8, 'e')])
+  before, now = (evolving.foresee(b, types.Problem('b'))['potential']
+                 for b in (buffer, after))
+  assert now < before
+
+
 def test_rewards_that_differ_raise_it():
   spec = Spec(potential='spread_headroom')
   buffer = evolving.init(TASKS, spec)
@@ -313,6 +329,8 @@ def test_observations_fade_as_the_policy_moves_on():
      ('Traceback (most recent call last):\npandas.errors.KeyError: 3\nmore',
       'debug/KeyError'),
      ('Traceback (most recent call last):\nOddError', 'debug/other'),
+     ('  File "program.py", line 1\n    x = (1\nSyntaxError: never closed',
+      'debug/SyntaxError'),
      ('', 'debug/submission')])
 def test_cells(problem, name):
   if name == 'draft':

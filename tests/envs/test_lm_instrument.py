@@ -271,7 +271,7 @@ class Env:
     self.jobs[job.key] = job
     return Outcome(execution, Grade(valid=False), 0)
 
-  def reward(self, problem, outcome):
+  def reward(self, problem, outcome, program=None):
     return 0.0
 
 
