@@ -2,6 +2,7 @@
 grows, improve and debug problems, a language model's milestones; resumed.
 """
 
+import contextlib
 import shutil
 import sqlite3
 
@@ -33,7 +34,8 @@ def finished(tmp_path_factory):
 
 
 def trained_on(workdir):
-  with sqlite3.connect(workdir / 'attempts.sqlite') as db:
+  path = workdir / 'attempts.sqlite'
+  with contextlib.closing(sqlite3.connect(path)) as db:
     return db.execute(
         'SELECT key, kind, parent, program, reward FROM attempts'
         " WHERE phase = 'train' ORDER BY key").fetchall()
