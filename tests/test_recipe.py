@@ -1,6 +1,8 @@
 """What a config chooses: the algorithm, its optimizer, its batches."""
 
 import dataclasses
+import importlib
+import pathlib
 
 import numpy as np
 import optax
@@ -8,20 +10,22 @@ import pytest
 
 from ace_jax import recipe
 from ace_jax.types import (
-    Attempt,
-    Completion,
-    Execution,
-    Grade,
-    Group,
-    Problem,
-    Prompt,
-    Segment,
-    Status,
+  Attempt,
+  Completion,
+  Execution,
+  Grade,
+  Group,
+  Problem,
+  Prompt,
+  Segment,
+  Status,
 )
 from configs import default
 
 PROBLEM = Problem('task')
 REWARDS = np.array([[0.5, 0.5], [0.0, 1.0], [-1.0, 0.2]])
+
+CONFIGS = pathlib.Path(__file__).parents[1] / 'configs'
 
 
 def make_config(**keys):
@@ -155,3 +159,15 @@ def test_the_critics_keys_reach_the_loss():
   assert recipe.loss_spec(make_config(**flat)).critic is None
   spec = recipe.loss_spec(make_config(learner__algorithm='ppo', **flat))
   assert dataclasses.asdict(spec.critic) == keys
+
+
+@pytest.mark.parametrize('name', sorted(
+    p.stem for p in CONFIGS.glob('*.py') if p.stem != '__init__'))
+def test_each_shipped_config_builds_its_functions(name):
+  config = importlib.import_module(f'configs.{name}').get_config()
+  recipe.make_optimizer(config, recipe.learning_rate(config))
+  recipe.loss_spec(config)
+  recipe.make_collate(config, pad_id=0)
+  source = recipe.make_source(config, ('a', 'b'))
+  drawn = source.sample(source.init(), 0)
+  assert len(drawn) == config.collect.num_groups
