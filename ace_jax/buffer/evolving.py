@@ -132,11 +132,10 @@ def _average(task: Table, rewards: np.ndarray) -> Table:
   """
   fast, slow, groups = task.averages
   reward = rewards.mean()
-  if len(rewards) > 1 and np.ptp(rewards) == 0:
-    pass
-  elif fast == slow == 0:  # the first that differ
+  is_flat = len(rewards) > 1 and np.ptp(rewards) == 0
+  if fast == slow == 0 and not is_flat:  # the first that differ
     fast = slow = reward
-  else:
+  elif not is_flat:
     fast += learnability.FAST * (reward - fast)
     slow += learnability.SLOW * (reward - slow)
   return task._replace(averages=np.array([fast, slow, groups + 1]))
